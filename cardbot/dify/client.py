@@ -1,0 +1,344 @@
+"""Asks a Dify app over HTTP: streams answers, stops them, and finds again what a broken stream lost."""
+
+import hashlib
+import json
+import math
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+import anyio
+import httpx
+import structlog
+from anyio.abc import TaskGroup
+
+from cardbot import events
+from cardbot.dify.ending import Ending
+from cardbot.dify.wire import EventReader, StoredMessage, rejection, stored_messages
+from cardbot.errors import ConversationGone, DifyBusy, DifyError, DifyUnreachable
+from cardbot.messages import Question
+from cardbot.sse import Decoder
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds to reach Dify. Our choice: a healthy server answers in well under one."""
+
+CONNECT_PAUSES = (0.5, 1.0)
+"""Seconds before each further try to connect. Only a failed connection is tried again: nothing was sent yet."""
+
+TOTAL_TIMEOUT = 1260.0
+"""Seconds an answer may take in all: a minute over Dify's own limit (`APP_MAX_EXECUTION_TIME`, 1,200 s)."""
+
+SILENCE = 25.0
+"""Seconds without a byte that mean trouble: a working run of any app and version pings every 10 s (seen)."""
+
+BUSY_PAUSES = (1.0, 2.0, 4.0, 8.0)
+"""Seconds before asking again after a concurrency refusal; the last one repeats. Our choice."""
+
+RECOVERY_PAUSES = (0.5, 2.0, 5.0, 10.0)
+"""Seconds before each look for a stored answer; the last one repeats while a workflow's run may still go on."""
+
+GET_TIMEOUT = 10.0
+"""Seconds for the small requests. Our choice."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AppInfo:
+    """What a Dify app says of itself. `mode` is empty before Dify 1.4; `version` is the server's."""
+
+    name: str
+    mode: str
+    version: str
+
+
+class DifyClient:
+    """One Dify app, named by its key. Use as an async context manager; implements `ports.Source`."""
+
+    def __init__(self, *, base_url: str, api_key: str, idle_seconds: float = 120.0) -> None:
+        self.fingerprint = hashlib.sha256(api_key.encode()).hexdigest()[:16]
+        """Tells apps apart without telling the key: conversation ids of one app mean nothing to another."""
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            headers={"Authorization": f"Bearer {api_key}", "Accept-Encoding": "identity"},
+            timeout=httpx.Timeout(GET_TIMEOUT, connect=CONNECT_TIMEOUT),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+            follow_redirects=False,
+        )
+        self._idle_seconds = idle_seconds
+        self._stack = AsyncExitStack()
+        self._tasks: TaskGroup
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self._http)
+        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        self._tasks.cancel_scope.cancel()
+        return await self._stack.__aexit__(kind, error, trace)
+
+    async def ask(self, question: Question) -> AsyncGenerator[events.Event]:
+        """Yield what happens until the answer has ended. Close the generator when done with it.
+
+        The question is sent twice in two cases only, both of which Dify refused before doing anything: a
+        conversation that is gone (then without it), and too many runs at once (then later).
+
+        Raises:
+            DifyError: before the first event, when the question was refused or could not be sent.
+        """
+        waited = 0.0
+        tries = 0
+        while True:
+            try:
+                async with aclosing(self._attempt(question)) as attempt:
+                    async for event in attempt:
+                        yield event
+                return
+            except ConversationGone:
+                if not question.conversation_id:
+                    raise
+                log.info("conversation_gone", conversation=question.conversation_id)
+                question = replace(question, conversation_id="")
+            except DifyBusy:
+                pause = BUSY_PAUSES[min(tries, len(BUSY_PAUSES) - 1)]
+                if waited + pause > self._idle_seconds:
+                    raise
+                tries += 1
+                yield events.Waiting(waited)
+                await anyio.sleep(pause)
+                waited += pause
+
+    async def stop(self, task_id: str, user: str) -> None:
+        """End a running answer. Dify says success whatever happens, and heeds only the user who asked."""
+        await self._request("POST", f"chat-messages/{task_id}/stop", json={"user": user})
+
+    async def messages(self, conversation_id: str, user: str) -> tuple[StoredMessage, ...]:
+        """The newest turns of a conversation, oldest first. Raises `ConversationGone` for an unknown one."""
+        params = {"conversation_id": conversation_id, "user": user, "limit": "5"}
+        return stored_messages((await self._request("GET", "messages", params=params)).content)
+
+    async def info(self) -> AppInfo:
+        """Who answers under this key: the cheapest question, to check address and key."""
+        response = await self._request("GET", "info")
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise DifyUnreachable("What answers there is not Dify's service API.", sent=True)
+        return AppInfo(str(body.get("name", "")), str(body.get("mode") or ""), response.headers.get("x-version", ""))
+
+    async def _request(
+        self, method: str, path: str, *, params: dict[str, str] | None = None, json: object = None
+    ) -> httpx.Response:
+        try:
+            response = await self._http.request(method, path, params=params, json=json)
+        except httpx.HTTPError as exc:
+            raise _unreachable(exc) from exc
+        if not response.is_success:
+            raise rejection(response.status_code, response.content)
+        return response
+
+    async def _attempt(self, question: Question) -> AsyncGenerator[events.Event]:
+        """Send the question once and follow its stream to the end."""
+        feed = _Feed()
+        self._tasks.start_soon(self._read, question, feed)
+        reader = EventReader()
+        try:
+            async with aclosing(self._follow(question, feed, reader)) as stream:
+                async for event in stream:
+                    if _means_gone(event, question, reader):
+                        raise ConversationGone("Dify's run failed before it began.", status=404, code="not_found")
+                    yield event
+        finally:
+            feed.scope.cancel()
+            if reader.unknown or reader.malformed:
+                log.info("dify_events_skipped", names=sorted(reader.unknown), malformed=reader.malformed)
+
+    async def _read(self, question: Question, feed: "_Feed") -> None:
+        """Read at full speed into memory: Dify's relay drops text when its reader is slow."""
+        body: dict[str, object] = {
+            "inputs": {},
+            "query": question.query,
+            "response_mode": "streaming",
+            "user": question.user,
+            "auto_generate_name": False,  # nobody sees the title; saves a call of the model per conversation
+        }
+        if question.conversation_id:  # an empty string is refused by some 1.11 builds
+            body["conversation_id"] = question.conversation_id
+        content = json.dumps(body).encode()
+        with feed.scope:
+            try:
+                for pause in (*CONNECT_PAUSES, math.nan):
+                    try:
+                        await self._stream(content, feed)
+                        break
+                    except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
+                        if math.isnan(pause):
+                            raise _unreachable(exc) from exc
+                        await anyio.sleep(pause)
+                feed.end()
+            except Exception as exc:  # whoever asked is told, whatever it is; this task must not end the client
+                feed.end(_unreachable(exc) if isinstance(exc, httpx.HTTPError) else exc)
+
+    async def _stream(self, content: bytes, feed: "_Feed") -> None:
+        timeout = httpx.Timeout(connect=CONNECT_TIMEOUT, read=None, write=30.0, pool=None)
+        headers = {"Content-Type": "application/json"}
+        async with self._http.stream(
+            "POST", "chat-messages", content=content, headers=headers, timeout=timeout
+        ) as response:
+            if response.status_code != 200:
+                raise rejection(response.status_code, await response.aread())
+            if not response.headers.get("content-type", "").startswith("text/event-stream"):
+                raise DifyUnreachable("What answers there is not Dify's service API: no event stream.", sent=True)
+            feed.opened = True
+            async for chunk in response.aiter_bytes():
+                feed.put(chunk)
+
+    async def _follow(self, question: Question, feed: "_Feed", reader: EventReader) -> AsyncGenerator[events.Event]:
+        decoder, ending = Decoder(), Ending()
+        last_byte = anyio.current_time()
+        deadline = last_byte + TOTAL_TIMEOUT
+        patience = min(SILENCE, self._idle_seconds)
+        close_at = math.inf
+        while True:
+            now = anyio.current_time()
+            wake_at = min(close_at, deadline, last_byte + patience)
+            chunks: list[bytes] | None = None
+            with anyio.move_on_after(max(0.0, wake_at - now)):
+                try:
+                    chunks = await feed.take()
+                except DifyUnreachable as exc:
+                    if not feed.opened:
+                        raise
+                    log.warning("dify_stream_broken", error=str(exc))
+                    chunks = []
+            now = anyio.current_time()
+            if chunks:
+                last_byte, patience = now, min(SILENCE, self._idle_seconds)
+                for chunk in chunks:
+                    for sse in decoder.feed(chunk):
+                        for event in reader.read(sse.data):
+                            before = ending.grace
+                            ending.saw(event)
+                            if ending.grace is not None and ending.grace != before:
+                                close_at = now + ending.grace
+                            yield event
+                if close_at <= now:
+                    return
+            elif chunks is not None or now >= deadline or now - last_byte >= self._idle_seconds:
+                break  # the bytes ended, or the answer took too long, or the silence did
+            elif now >= close_at:
+                return
+            else:
+                await self._check_conversation(question, reader)
+                yield events.Waiting(now - last_byte)
+                patience += SILENCE
+        if ending.grace is None:
+            async with aclosing(self._recover(question, reader.ids)) as recovery:
+                async for event in recovery:
+                    yield event
+
+    async def _check_conversation(self, question: Question, reader: EventReader) -> None:
+        """Tell a dead conversation id from a queue: 1.13 and 1.14 chatflows answer both with silence."""
+        if not question.conversation_id or reader.ids != events.Identified():
+            return
+        try:
+            await self.messages(question.conversation_id, question.user)
+        except ConversationGone:
+            raise
+        except DifyError as exc:
+            log.warning("dify_silent", error=str(exc))
+
+    async def _recover(self, question: Question, ids: events.Identified) -> AsyncGenerator[events.Event]:
+        """Look for the answer where Dify keeps it, after a stream that ended without an end.
+
+        A chatflow's run goes on without its reader from 1.13 on and is stored when it ends, so it is worth
+        waiting for. Other apps keep what they have at once, or lose it for ever.
+        """
+        waited = 0.0
+        tries = 0
+        while ids.conversation_id and ids.message_id:
+            pause = RECOVERY_PAUSES[min(tries, len(RECOVERY_PAUSES) - 1)]
+            if waited + pause > self._idle_seconds or (tries > 1 and not ids.workflow_run_id):
+                break
+            await anyio.sleep(pause)
+            waited += pause
+            tries += 1
+            try:
+                stored = await self.messages(ids.conversation_id, question.user)
+            except DifyError as exc:
+                log.warning("dify_recovery_failed", error=str(exc))
+                continue
+            for message in stored:
+                if message.id == ids.message_id and (message.answer or message.status != "normal"):
+                    for event in _as_events(message):
+                        yield event
+                    return
+            if ids.workflow_run_id:
+                yield events.Waiting(waited)
+        yield events.Interrupted("the stream ended without an end")
+
+
+class _Feed:
+    """What was read and not yet taken: the reader never waits for its consumer."""
+
+    def __init__(self) -> None:
+        self.scope = anyio.CancelScope()
+        self.opened = False
+        """Whether Dify accepted the question: from here on a failure is a broken stream, not a refusal."""
+        self._chunks: list[bytes] = []
+        self._wake = anyio.Event()
+        self._ended = False
+        self._error: Exception | None = None
+
+    def put(self, chunk: bytes) -> None:
+        self._chunks.append(chunk)
+        self._wake.set()
+
+    def end(self, error: Exception | None = None) -> None:
+        self._ended, self._error = True, error
+        self._wake.set()
+
+    async def take(self) -> list[bytes]:
+        """Everything that came since the last time; an empty list is the end. Raises what ended the reading."""
+        while not self._chunks and not self._ended:
+            self._wake = anyio.Event()
+            await self._wake.wait()
+        chunks, self._chunks = self._chunks, []
+        if not chunks and self._error is not None:
+            raise self._error
+        return chunks
+
+
+def _means_gone(event: events.Event, question: Question, reader: EventReader) -> bool:
+    """From 1.15 a chatflow reports a dead conversation as a run that failed without ever having had one."""
+    return (
+        isinstance(event, events.RunFinished)
+        and event.status == "failed"
+        and bool(question.conversation_id)
+        and not reader.ids.conversation_id
+    )
+
+
+def _as_events(message: StoredMessage) -> list[events.Event]:
+    ending: events.Event
+    match message.status:
+        case "error":
+            ending = events.Failed("", message.error)
+        case "paused":
+            ending = events.RunPaused()
+        case _:
+            ending = events.MessageEnded()
+    return [events.TextReplaced(message.answer), ending] if message.answer else [ending]
+
+
+def _unreachable(exc: Exception) -> DifyUnreachable:
+    nothing_sent = isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol)
+    what = str(exc) or type(exc).__name__
+    return DifyUnreachable(f"Dify could not be reached: {what}", sent=not nothing_sent)

@@ -1,0 +1,157 @@
+"""Every error that cardbot raises.
+
+CardbotError
+ ├─ SettingsError               the configuration is wrong or incomplete
+ ├─ StoreError                  what was promised to be kept could not be kept or read
+ ├─ DifyError                   Dify refused the question, or could not be reached
+ │   ├─ DifyUnreachable         no answer at the configured address, or not one of Dify
+ │   └─ DifyRejected            an HTTP error in Dify's form
+ │       ├─ DifyUnauthorized    the key is wrong, or the app's API is switched off
+ │       ├─ DifyWrongApp        the key belongs to an app of another kind
+ │       ├─ DifyBusy            too many runs at once; nothing was started
+ │       └─ ConversationGone    the conversation does not exist for this user and app
+ └─ DingTalkError               DingTalk refused a call, or could not be reached
+     ├─ UnreadableMessage       a pushed message lacks what is needed to answer it
+     ├─ DingTalkUnreachable     no answer, or the connection broke: the outcome is unknown
+     ├─ DingTalkRejected        an error in DingTalk's form
+     │   ├─ InvalidCredentials  the app's client id or secret is wrong
+     │   ├─ InvalidToken        the access token is not (or no longer) accepted
+     │   ├─ PermissionDenied    the app lacks a permission point, or the address is not allowed
+     │   ├─ Throttled           too many calls at the moment; nothing was done
+     │   └─ QuotaExhausted      the organisation's calls of this month are used up
+     ├─ NotDelivered            the card exists, but was not put into the chat
+     ├─ WebhookExpired          the message's session webhook is no longer valid
+     └─ CardLost                a card could not be brought to its final state
+"""
+
+
+class CardbotError(Exception):
+    """The root of the tree: `except CardbotError` catches what cardbot itself reports."""
+
+
+class SettingsError(CardbotError):
+    """Raised when the configuration is wrong; `problems` holds one sentence for each variable."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class StoreError(CardbotError):
+    """Raised when the store cannot be opened, read or written."""
+
+
+class DifyError(CardbotError):
+    """Raised when Dify does not answer a question. The message is a sentence for the log."""
+
+
+class DifyUnreachable(DifyError):
+    """Raised when nothing answers at Dify's address, or what answers is not Dify.
+
+    `sent` tells whether the question may have arrived: if so, it must not be asked again.
+    """
+
+    def __init__(self, message: str, *, sent: bool = False) -> None:
+        self.sent = sent
+        super().__init__(message)
+
+
+class DifyRejected(DifyError):
+    """Raised when Dify answers with an HTTP error; `status`, `code` and `detail` (a sentence) are Dify's own."""
+
+    def __init__(self, message: str, *, status: int, code: str, detail: str = "") -> None:
+        self.status = status
+        self.code = code
+        self.detail = detail
+        super().__init__(message)
+
+
+class DifyUnauthorized(DifyRejected):
+    """Raised when the API key is not accepted (401), or the app's API is switched off (403)."""
+
+
+class DifyWrongApp(DifyRejected):
+    """Raised when the key belongs to an app of another kind, or the app is not published."""
+
+
+class DifyBusy(DifyRejected):
+    """Raised when Dify runs as many answers of this app as it may. Nothing was started."""
+
+
+class ConversationGone(DifyRejected):
+    """Raised when the conversation was deleted, or belongs to another user or app."""
+
+
+class DingTalkError(CardbotError):
+    """Raised when a call to DingTalk did not do what it should. The message is a sentence for the log."""
+
+
+class UnreadableMessage(DingTalkError):
+    """Raised when a pushed message lacks what is needed to answer it; says what the admin can do about it."""
+
+
+class DingTalkUnreachable(DingTalkError):
+    """Raised when no usable answer came: a timeout, a reset, a gateway's 5xx page. It may have been done."""
+
+
+class DingTalkRejected(DingTalkError):
+    """Raised when DingTalk answers with an error.
+
+    `status` is the HTTP status, `code` DingTalk's code (for webhooks the `errcode`), `request_id` what DingTalk's
+    support asks for.
+    """
+
+    def __init__(self, message: str, *, status: int, code: str, request_id: str = "") -> None:
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+        super().__init__(message)
+
+
+class InvalidCredentials(DingTalkRejected):
+    """Raised when the client id or secret is wrong, or the app is not set to Stream mode or not published."""
+
+
+class InvalidToken(DingTalkRejected):
+    """Raised when the access token is not accepted. DingTalk says so with HTTP 400."""
+
+
+class PermissionDenied(DingTalkRejected):
+    """Raised when the app lacks the permission points in `scopes`, or may not call from this address."""
+
+    def __init__(
+        self, message: str, *, status: int, code: str, request_id: str = "", scopes: tuple[str, ...] = ()
+    ) -> None:
+        self.scopes = scopes
+        super().__init__(message, status=status, code=code, request_id=request_id)
+
+
+class Throttled(DingTalkRejected):
+    """Raised when a rate limit was hit. Nothing was done; the call may be repeated after `retry_after` seconds."""
+
+    def __init__(self, message: str, *, status: int, code: str, request_id: str = "", retry_after: float = 1.0) -> None:
+        self.retry_after = retry_after
+        super().__init__(message, status=status, code=code, request_id=request_id)
+
+
+class QuotaExhausted(DingTalkRejected):
+    """Raised when the organisation's monthly calls are used up. Repeating is useless until the next month."""
+
+
+class NotDelivered(DingTalkError):
+    """Raised when DingTalk accepted a card but did not put it into the chat: nobody sees it."""
+
+
+class WebhookExpired(DingTalkError):
+    """Raised when a session webhook is past its time, or DingTalk no longer knows its session."""
+
+
+class CardLost(DingTalkError):
+    """Raised when a card could not be brought to its final state.
+
+    `unseen` is the part of the final text that no finished card shows; it has to reach the person another way.
+    """
+
+    def __init__(self, message: str, *, unseen: str) -> None:
+        self.unseen = unseen
+        super().__init__(message)

@@ -1,0 +1,246 @@
+"""The configuration: read once, from the environment and an env file; every problem is reported, by variable name."""
+
+import difflib
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from platformdirs import user_state_path
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    SettingsConfigDict,
+)
+
+from cardbot.errors import SettingsError
+from cardbot.texts import Language
+
+OLDER_NAMES: Mapping[str, str] = {
+    "DINGTALK_APP_KEY": "DINGTALK_CLIENT_ID",
+    "DINGTALK_APP_SECRET": "DINGTALK_CLIENT_SECRET",
+    "DING_CLIENT_ID": "DINGTALK_CLIENT_ID",
+    "DING_CLIENT_SECRET": "DINGTALK_CLIENT_SECRET",
+    "DIFY_URL": "DIFY_BASE_URL",
+    "DINGTALK_AGENT_ID": "",
+}
+"""Variables of older guides, and what they are called now; an empty name is one that nothing needs any more."""
+
+PREFIXES = ("CARDBOT_", "DINGTALK_", "DING_CLIENT_", "DIFY_")
+"""A variable that begins like this and is not known is most likely a slip of the pen."""
+
+PUBLIC_TEMPLATE = "public"
+"""Value of `DINGTALK_CARD_TEMPLATE_ID` for DingTalk's shared template: a first try needs no template of one's own."""
+
+
+def _default_store() -> str:
+    return f"sqlite:///{user_state_path('cardbot', appauthor=False) / 'cardbot.db'}"
+
+
+def _address(value: str) -> str:
+    """An http(s) address without a slash at its end."""
+    address = value.strip().rstrip("/")
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an address that begins with https:// or http://")
+    if parts.query or parts.fragment or parts.username or parts.password:
+        raise ValueError("must be a plain address, without user, query or fragment")
+    return address
+
+
+def _dify_address(value: str) -> str:
+    """People paste the address of the API's page, which ends in `/chat-messages`."""
+    return _address(value).removesuffix("/chat-messages")
+
+
+def _safe_address(value: str) -> str:
+    """Plain http carries the app's secret in the open, so it is for this machine only."""
+    address = _address(value)
+    parts = urlsplit(address)
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise ValueError("must begin with https:// (http:// on this machine only)")
+    return address
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is empty")
+    return value.strip()
+
+
+def _secret_not_blank(value: SecretStr) -> SecretStr:
+    return SecretStr(_not_blank(value.get_secret_value()))
+
+
+Text = Annotated[str, AfterValidator(_not_blank)]
+Secret = Annotated[SecretStr, AfterValidator(_secret_not_blank)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class DifySettings(BaseSettings):
+    """What is needed to ask Dify."""
+
+    model_config = SettingsConfigDict(case_sensitive=True, env_ignore_empty=True, extra="ignore", frozen=True)
+
+    dify_api_key: Annotated[Secret, Field(alias="DIFY_API_KEY", description="The key of the Dify app (`app-…`)")]
+    dify_base_url: Annotated[
+        str,
+        AfterValidator(_dify_address),
+        Field(alias="DIFY_BASE_URL", description="Dify's service API; with or without `/chat-messages` at its end"),
+    ] = "https://api.dify.ai/v1"
+    dify_idle_seconds: Annotated[
+        Seconds,
+        Field(
+            alias="CARDBOT_DIFY_IDLE_SECONDS",
+            description="Silence from Dify after which an answer is given up; a queue at Dify is silent too",
+        ),
+    ] = 120.0
+    language: Annotated[
+        Language, Field(alias="CARDBOT_LANGUAGE", description="`zh` or `en`: the bot's own sentences in the chat")
+    ] = "zh"
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+        Field(alias="CARDBOT_LOG_LEVEL", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`"),
+    ] = "INFO"
+
+    @classmethod
+    def load(cls, env_file: Path | None = None) -> Self:
+        """From the environment, and an env file for what is not in the environment.
+
+        Raises `SettingsError` with a sentence for each problem.
+        """
+        try:
+            return cls(_env_file=env_file, _env_file_encoding="utf-8")
+        except ValidationError as exc:
+            raise SettingsError(_problems(exc, _present(cls, env_file))) from None
+
+    @classmethod
+    def advice(cls, env_file: Path | None = None) -> list[str]:
+        """Sentences about variables that are set and do nothing."""
+        present = _present(cls, env_file)
+        known = set(variables(Settings))
+        advice = []
+        for name in sorted(present):
+            if name in OLDER_NAMES:
+                advice.append(_renamed(name))
+            elif name.startswith(PREFIXES) and name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                advice.append(f"{name} is not a setting{f'; did you mean {near[0]}?' if near else '.'}")
+        return advice
+
+
+class Settings(DifySettings):
+    """What the bot needs to run."""
+
+    client_id: Annotated[Text, Field(alias="DINGTALK_CLIENT_ID", description="The app's client id (formerly AppKey)")]
+    client_secret: Annotated[
+        Secret, Field(alias="DINGTALK_CLIENT_SECRET", description="The app's client secret (formerly AppSecret)")
+    ]
+    card_template_id: Annotated[
+        str,
+        Field(
+            alias="DINGTALK_CARD_TEMPLATE_ID",
+            description="The card template (`….schema`), or `public` for DingTalk's shared one; none: plain replies",
+        ),
+    ] = ""
+    card_content_key: Annotated[
+        Text,
+        Field(alias="DINGTALK_CARD_CONTENT_KEY", description="The template's streamed markdown variable"),
+    ] = "content"
+    robot_code: Annotated[
+        str, Field(alias="DINGTALK_ROBOT_CODE", description="The robot's code; none: the client id, as in most apps")
+    ] = ""
+    openapi_endpoint: Annotated[
+        str,
+        AfterValidator(_safe_address),
+        Field(
+            alias="DINGTALK_OPENAPI_ENDPOINT",
+            description="DingTalk's API; `https://api.dingtalk.io` overseas; `http://` on this machine only",
+        ),
+    ] = "https://api.dingtalk.com"
+    store: Annotated[
+        Text,
+        Field(
+            alias="CARDBOT_STORE",
+            description="`memory:`, `sqlite:///path` or `redis://…`; none: `cardbot.db` in the user's state folder",
+        ),
+    ] = Field(default_factory=_default_store)
+    card_qps: Annotated[
+        int,
+        Field(
+            alias="CARDBOT_CARD_QPS",
+            ge=1,
+            le=1000,
+            description="Card calls per second and API path the app may make",
+        ),
+    ] = 20
+    frames: Annotated[
+        Literal["smooth", "balanced", "frugal"],
+        Field(alias="CARDBOT_FRAMES", description="How many frames an answer may cost: `smooth`, `balanced`, `frugal`"),
+    ] = "balanced"
+    monthly_calls: Annotated[
+        int | None,
+        Field(
+            alias="CARDBOT_MONTHLY_CALLS",
+            ge=1,
+            description="The organisation's API calls per month, if they are to be kept (not enforced yet)",
+        ),
+    ] = None
+    drain_seconds: Annotated[
+        float,
+        Field(
+            alias="CARDBOT_DRAIN_SECONDS",
+            ge=0,
+            description="After SIGTERM, how long answers may go on before their cards are closed",
+        ),
+    ] = 25.0
+
+    @property
+    def robot(self) -> str:
+        """The robot's code, which for an internal app is its client id."""
+        return self.robot_code or self.client_id
+
+
+def variables(kind: type[BaseSettings]) -> dict[str, Any]:
+    """Each environment variable, with its field."""
+    return {str(field.alias): field for field in kind.model_fields.values()}
+
+
+def _present(kind: type[BaseSettings], env_file: Path | None) -> set[str]:
+    """The names that are set, whether known or not."""
+    environment = EnvSettingsSource(kind, case_sensitive=True)
+    file = DotEnvSettingsSource(kind, env_file=env_file, case_sensitive=True)
+    return {name for name, value in {**file.env_vars, **environment.env_vars}.items() if value}
+
+
+def _renamed(name: str) -> str:
+    if not (new := OLDER_NAMES[name]):
+        return f"{name} is not needed any more: remove it."
+    return f"{name} is a name of older guides and does nothing: set {new} instead."
+
+
+def _problems(error: ValidationError, present: set[str]) -> list[str]:
+    """One sentence a variable. The value is left out: it may be a secret."""
+    problems = []
+    for detail in error.errors(include_input=False, include_url=False):
+        name = str(detail["loc"][0])
+        if detail["type"] == "missing":
+            older = [old for old, new in OLDER_NAMES.items() if new == name and old in present]
+            hint = f" {older[0]} is its name in older guides: rename it to {name}." if older else ""
+            problems.append(f"{name} is missing.{hint}")
+        else:
+            reason = detail["msg"].removeprefix("Value error, ")
+            problems.append(f"{name} {reason if detail['type'] == 'value_error' else 'is wrong: ' + reason}.")
+    return problems
