@@ -57,7 +57,9 @@ class AppInfo:
 class DifyClient:
     """One Dify app, named by its key. Use as an async context manager; implements `ports.Source`."""
 
-    def __init__(self, *, base_url: str, api_key: str, idle_seconds: float = 120.0) -> None:
+    def __init__(
+        self, *, base_url: str, api_key: str, idle_seconds: float = 120.0, silence: float = SILENCE
+    ) -> None:
         self.fingerprint = hashlib.sha256(api_key.encode()).hexdigest()[:16]
         """Tells apps apart without telling the key: conversation ids of one app mean nothing to another."""
         self._http = httpx.AsyncClient(
@@ -68,6 +70,7 @@ class DifyClient:
             follow_redirects=False,
         )
         self._idle_seconds = idle_seconds
+        self._silence = min(silence, idle_seconds)
         self._stack = AsyncExitStack()
         self._tasks: TaskGroup
 
@@ -204,7 +207,7 @@ class DifyClient:
         decoder, ending = Decoder(), Ending()
         last_byte = anyio.current_time()
         deadline = last_byte + TOTAL_TIMEOUT
-        patience = min(SILENCE, self._idle_seconds)
+        patience = self._silence
         close_at = math.inf
         while True:
             now = anyio.current_time()
@@ -220,7 +223,7 @@ class DifyClient:
                     chunks = []
             now = anyio.current_time()
             if chunks:
-                last_byte, patience = now, min(SILENCE, self._idle_seconds)
+                last_byte, patience = now, self._silence
                 for chunk in chunks:
                     for sse in decoder.feed(chunk):
                         for event in reader.read(sse.data):
@@ -238,7 +241,7 @@ class DifyClient:
             else:
                 await self._check_conversation(question, reader)
                 yield events.Waiting(now - last_byte)
-                patience += SILENCE
+                patience += self._silence
         if ending.grace is None:
             async with aclosing(self._recover(question, reader.ids)) as recovery:
                 async for event in recovery:

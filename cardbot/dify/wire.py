@@ -231,7 +231,6 @@ class StoredMessage:
     answer: str
     status: str
     error: str
-    thoughts: tuple[str, ...]
 
 
 def stored_messages(body: bytes) -> tuple[StoredMessage, ...]:
@@ -249,7 +248,6 @@ def stored_messages(body: bytes) -> tuple[StoredMessage, ...]:
             _text(item, "answer"),
             _text(item, "status"),
             reason(_text(item, "error")),
-            tuple(_text(thought, "thought") for thought in _mappings(item, "agent_thoughts")),
         )
         for item in _mappings(page, "data")
     )

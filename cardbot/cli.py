@@ -1,0 +1,180 @@
+"""The commands. What they do is elsewhere; here is only how it looks in a terminal."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
+
+import anyio
+import typer
+from rich.console import Console
+
+from cardbot import __version__
+from cardbot.errors import (
+    CardbotError,
+    DifyError,
+    DifyUnauthorized,
+    DifyUnreachable,
+    DifyWrongApp,
+    SettingsError,
+)
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+say = Console(stderr=True, highlight=False)
+_T = TypeVar("_T")
+
+EnvFile = Annotated[
+    Path, typer.Option("--env-file", help="Settings that are not in the environment; skipped if it does not exist.")
+]
+DEFAULT_ENV_FILE = Path(".env")
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="cardbot")
+
+
+@app.callback(invoke_without_command=True)
+def _cardbot(version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
+    """Types the answers of a Dify app into DingTalk AI cards, as they are generated."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def run(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
+    """Run the robot until SIGTERM or Ctrl-C; open cards are finished first."""
+    from cardbot.bot import Bot  # the official SDKs take a while to import
+    from cardbot.logs import set_up
+    from cardbot.settings import Settings
+
+    settings = _load(partial(Settings.load, env_file), partial(Settings.advice, env_file))
+    set_up(settings.log_level)
+
+    async def until_told() -> None:
+        leave = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_on_signals, leave)
+            await Bot(settings).run(leave)
+            tasks.cancel_scope.cancel()
+
+    _run(until_told)
+
+
+async def _on_signals(leave: anyio.Event) -> None:
+    """The first signal asks to leave; a second one means at once."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            if leave.is_set():
+                os._exit(128 + number)
+            leave.set()
+
+
+@app.command()
+def ask(question: str, env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
+    """Ask the configured Dify app one question; the answer is typed out here."""
+    from cardbot.answer import Answer
+    from cardbot.dify.client import DifyClient
+    from cardbot.logs import set_up
+    from cardbot.messages import Question
+    from cardbot.settings import DifySettings
+    from cardbot.texts import texts_in
+
+    settings = _load(partial(DifySettings.load, env_file), partial(DifySettings.advice, env_file))
+    set_up("WARNING")
+    answer = Answer(texts_in(settings.language))
+
+    async def type_out() -> None:
+        shown = ""
+        async with (
+            DifyClient(
+                base_url=settings.dify_base_url,
+                api_key=settings.dify_api_key.get_secret_value(),
+                idle_seconds=settings.dify_idle_seconds,
+            ) as dify,
+            aclosing(dify.ask(Question(question, user="cardbot-ask"))) as events,
+        ):
+            async for event in events:
+                answer.apply(event)
+                shown = _type(shown, answer.text)
+        answer.close()
+        _type(shown, answer.text)
+        print()
+
+    try:
+        _run(type_out, explain=partial(_explain_dify, settings.dify_base_url))
+    finally:
+        sys.stdout.flush()
+    if answer.failed or not answer.text.strip():
+        notice = answer.markdown.removeprefix(answer.text).strip()
+        _stop(notice or "The answer is empty.")
+    elif answer.markdown != answer.text:
+        say.print(answer.markdown.removeprefix(answer.text).strip())
+
+
+def _type(shown: str, text: str) -> str:
+    """Write what is new. A text that was replaced begins again on a line of its own."""
+    if not text.startswith(shown):
+        sys.stdout.write("\n")
+        shown = ""
+    sys.stdout.write(text[len(shown) :])
+    sys.stdout.flush()
+    return text
+
+
+def _load(load: Callable[[], _T], advice: Callable[[], list[str]]) -> _T:
+    for sentence in advice():
+        say.print(f"[yellow]note:[/] {sentence}")
+    try:
+        return load()
+    except SettingsError as exc:
+        for problem in exc.problems:
+            say.print(f"[red]error:[/] {problem}")
+        say.print("All settings are listed in .env.example and in the README.")
+        raise typer.Exit(1) from exc
+
+
+def _run(main: Callable[[], object], *, explain: Callable[[DifyError], str] | None = None) -> None:
+    try:
+        anyio.run(main)  # type: ignore[arg-type]  # anyio's own type wants the awaitable spelled out
+    except* CardbotError as group:
+        error = _first(group)
+        _stop(explain(error) if explain and isinstance(error, DifyError) else str(error))
+    except* KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _first(group: BaseExceptionGroup[CardbotError]) -> CardbotError:
+    """What went wrong; task groups wrap it once each."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, CardbotError)
+    return error
+
+
+def _explain_dify(base_url: str, error: DifyError) -> str:
+    """One sentence that says what to change."""
+    match error:
+        case DifyUnauthorized():
+            return f"{error} Check DIFY_API_KEY: it is on the app's page, under API Access, and begins with app-."
+        case DifyWrongApp():
+            return f"{error} DIFY_API_KEY must be the key of a published chat app, agent or chatflow."
+        case DifyUnreachable():
+            return f"{error} Check DIFY_BASE_URL: it is {base_url}, and normally ends in /v1."
+        case _:
+            return str(error)
+
+
+def _stop(sentence: str) -> NoReturn:
+    say.print(f"[red]error:[/] {sentence}", soft_wrap=True)
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,296 @@
+"""The one writer of card calls: opens cards, shows the newest text, finishes them. `pacing` decides who is next."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import Protocol, Self
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from cardbot.dingtalk.openapi import DirectSpace, Frame, GroupSpace, NewCard
+from cardbot.dingtalk.sheet import Sheet, Step, Template
+from cardbot.errors import CardbotError, CardLost, DingTalkError, DingTalkUnreachable
+from cardbot.messages import ChatKind, Incoming
+from cardbot.pacing import CARD_QPS, Frames, Lane, Pacing
+from cardbot.ports import Card
+from cardbot.paging import pages
+from cardbot.render import snippet
+from cardbot.texts import EN, ZH, Texts
+
+CARD_CHARACTERS = 18_000
+"""Characters that one card takes; a longer text goes on in a second one. Seen: clients of the streaming call cut at
+18,000 to 20,000; the documentation says 1 K and 3 K, which no public program heeds; the real limit is not known."""
+
+CALL_TIMEOUT = 15.0
+"""Seconds for one call, token included. Our choice: DingTalk's gateway gives up after 3 (seen)."""
+
+FINISH_TIMEOUT = 60.0
+"""Seconds to bring a card to its final state; then the text goes another way. Our choice: covers a throttle of a
+minute, and a person who waits longer has long given up."""
+
+log = structlog.get_logger(__name__)
+
+
+class CardApi(Protocol):
+    """The three calls that cards are made of; see `dingtalk.openapi.OpenApi`."""
+
+    async def create_and_deliver(self, card: NewCard) -> str:
+        """Put a card into a chat; returns its carrier id."""
+        ...
+
+    async def stream(self, frame: Frame) -> None:
+        """Set the streamed variable."""
+        ...
+
+    async def update(self, out_track_id: str, params: Mapping[str, str]) -> None:
+        """Set other variables."""
+        ...
+
+
+class CardWriter:
+    """All cards of one app. Use as an async context manager; implements `ports.Cards`."""
+
+    def __init__(
+        self,
+        api: CardApi,
+        template: Template,
+        *,
+        texts: Texts,
+        qps: int = CARD_QPS,
+        frames: Frames = Frames.BALANCED,
+        card_characters: int = CARD_CHARACTERS,
+    ) -> None:
+        self._api = api
+        self._template = template
+        self._texts = texts
+        self._card_characters = card_characters
+        self._pacing = Pacing(qps=qps, frames=frames)
+        self._sheets: dict[Lane, _Posted] = {}
+        self._wake = anyio.Event()
+        self._stack = AsyncExitStack()
+        self._tasks: TaskGroup
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        self._tasks.start_soon(self._write)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        self._tasks.cancel_scope.cancel()
+        return await self._stack.__aexit__(kind, error, trace)
+
+    @asynccontextmanager
+    async def open(self, incoming: Incoming) -> AsyncGenerator[Card]:
+        """Begin to put a card into the chat. A chat that can show none gets a card that is lost from the start."""
+        space = _space(incoming)
+        if space is None:
+            yield _NoCard("The sender has no staff id in this organisation.")
+            return
+        card = _Card(self, incoming, space)
+        try:
+            yield card
+        finally:
+            card.leave()
+
+    def post(self, incoming: Incoming, space: DirectSpace | GroupSpace) -> "_Posted":
+        """Take one more card of DingTalk in; its creation is the first thing it wants."""
+        now = anyio.current_time()
+        posted = _Posted(Sheet(self._template, now=now, elsewhere=self._texts.elsewhere), incoming, space)
+        self._sheets[posted.sheet.lane] = posted
+        self._pacing.add(posted.sheet.lane)
+        self.wake()
+        return posted
+
+    def drop(self, posted: "_Posted") -> None:
+        """Make no more calls for it."""
+        self._pacing.remove(posted.sheet.lane)
+        self._sheets.pop(posted.sheet.lane, None)
+
+    def wake(self) -> None:
+        """Something is wanted that was not wanted before."""
+        self._wake.set()
+
+    @property
+    def card_characters(self) -> int:
+        """Characters that one card takes."""
+        return self._card_characters
+
+    @property
+    def texts(self) -> Texts:
+        """The sentences that may have to be shown."""
+        return self._texts
+
+    async def _write(self) -> None:
+        while True:
+            self._wake = anyio.Event()
+            now = anyio.current_time()
+            turn = self._pacing.next(now)
+            if isinstance(turn, float):
+                with anyio.move_on_after(max(0.0, turn - now)):
+                    await self._wake.wait()
+                continue
+            posted = self._sheets[turn]
+            step = posted.sheet.step()
+            assert step is not None, "a lane with a rank belongs to a sheet with a step"
+            if step is Step.FRAME and posted.sheet.nothing_new(now):
+                continue
+            self._pacing.begin(turn, now)
+            self._tasks.start_soon(self._perform, posted, step)
+
+    async def _perform(self, posted: "_Posted", step: Step) -> None:
+        """Make one call and let the sheet learn its outcome."""
+        sheet = posted.sheet
+        try:
+            with anyio.fail_after(CALL_TIMEOUT):
+                await self._call(posted, step)
+        except TimeoutError:
+            self._learn(posted, step, DingTalkUnreachable(f"No answer within {CALL_TIMEOUT:.0f} s."))
+        except DingTalkError as exc:
+            self._learn(posted, step, exc)
+        else:
+            sheet.succeeded(step, anyio.current_time())
+        finally:
+            self._pacing.end(sheet.lane, step.path, anyio.current_time())
+            if sheet.settled:
+                posted.settled.set()
+            self.wake()
+
+    def _learn(self, posted: "_Posted", step: Step, error: CardbotError) -> None:
+        log.warning(
+            "card_call_failed",
+            step=step.name.lower(),
+            card=posted.sheet.out_track_id,
+            message=posted.incoming.message_id,
+            error=str(error),
+        )
+        posted.sheet.failed(step, error, anyio.current_time())
+
+    async def _call(self, posted: "_Posted", step: Step) -> None:
+        sheet = posted.sheet
+        match step:
+            case Step.CREATE:
+                sheet.carrier_id = await self._api.create_and_deliver(self._new_card(posted))
+            case Step.FRAME | Step.FINAL:
+                await self._api.stream(sheet.frame())
+            case Step.BEGIN | Step.CLOSE:
+                await self._api.update(sheet.out_track_id, sheet.params(step))
+
+    def _new_card(self, posted: "_Posted") -> NewCard:
+        incoming, sheet = posted.incoming, posted.sheet
+        question = snippet(incoming.text)
+        notify = incoming.chat.kind is ChatKind.GROUP and incoming.sender.staff_id
+        return NewCard(
+            template_id=self._template.id,
+            out_track_id=sheet.out_track_id,
+            space=posted.space,
+            params=sheet.params(Step.CREATE),
+            preview_zh=ZH.preview.format(question=question),
+            preview_en=EN.preview.format(question=question),
+            at={incoming.sender.staff_id: incoming.sender.name} if notify else {},
+        )
+
+
+class NoCards:
+    """No template is configured: every card is lost from the start. Implements `ports.Cards`."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    @asynccontextmanager
+    async def open(self, incoming: Incoming) -> AsyncGenerator[Card]:
+        """A card that shows nothing."""
+        yield _NoCard("No card template is configured.")
+
+
+class _NoCard:
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def show(self, markdown: str) -> None:
+        pass
+
+    async def finish(self, markdown: str) -> None:
+        raise CardLost(self._why, unseen=markdown)
+
+    async def fail(self, markdown: str) -> None:
+        raise CardLost(self._why, unseen=markdown)
+
+
+class _Posted:
+    """A sheet, where it is shown, and whether it is settled."""
+
+    def __init__(self, sheet: Sheet, incoming: Incoming, space: DirectSpace | GroupSpace) -> None:
+        self.sheet = sheet
+        self.incoming = incoming
+        self.space = space
+        self.settled = anyio.Event()
+
+
+class _Card:
+    """One answer on as many cards of DingTalk as its length asks for. Implements `ports.Card`."""
+
+    def __init__(self, writer: CardWriter, incoming: Incoming, space: DirectSpace | GroupSpace) -> None:
+        self._writer = writer
+        self._incoming = incoming
+        self._space = space
+        self._posted = [writer.post(incoming, space)]
+
+    def show(self, markdown: str) -> None:
+        now = anyio.current_time()
+        for posted, page in zip(self._posted, self._pages(markdown), strict=False):
+            posted.sheet.show(page, now)
+        self._writer.wake()
+
+    async def finish(self, markdown: str) -> None:
+        await self._finish(markdown, failed=False)
+
+    async def fail(self, markdown: str) -> None:
+        await self._finish(markdown, failed=True)
+
+    def leave(self) -> None:
+        for posted in self._posted:
+            self._writer.drop(posted)
+
+    async def _finish(self, markdown: str, *, failed: bool) -> None:
+        now = anyio.current_time()
+        texts = self._pages(markdown)
+        texts += [self._writer.texts.withdrawn] * (len(self._posted) - len(texts))
+        for posted, text in zip(self._posted, texts, strict=True):
+            posted.sheet.finish(text, now, failed=failed)
+            if posted.sheet.settled:
+                posted.settled.set()
+        self._writer.wake()
+        with anyio.move_on_after(FINISH_TIMEOUT):
+            for posted in self._posted:
+                await posted.settled.wait()
+        lost: list[tuple[str, CardbotError]] = []
+        for posted, text in zip(self._posted, texts, strict=True):
+            if not posted.sheet.settled:
+                posted.sheet.give_up(DingTalkUnreachable(f"Not finished within {FINISH_TIMEOUT:.0f} s."))
+            if posted.sheet.error is not None:
+                lost.append((text, posted.sheet.error))
+        if lost:
+            raise CardLost(str(lost[0][1]), unseen="\n\n".join(text for text, _ in lost)) from lost[0][1]
+
+    def _pages(self, markdown: str) -> list[str]:
+        """The text of each card; posts the further cards that it needs."""
+        if len(markdown) <= self._writer.card_characters:
+            return [markdown]
+        texts = pages(markdown, self._writer.card_characters)
+        while len(self._posted) < len(texts):
+            self._posted.append(self._writer.post(self._incoming, self._space))
+        return texts
+
+
+def _space(incoming: Incoming) -> DirectSpace | GroupSpace | None:
+    """Where a card can be shown; None for a direct chat with somebody from outside the organisation."""
+    if incoming.chat.kind is ChatKind.GROUP:
+        return GroupSpace(incoming.chat.id)
+    return DirectSpace(incoming.sender.staff_id) if incoming.sender.staff_id else None

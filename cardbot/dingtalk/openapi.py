@@ -1,0 +1,293 @@
+"""The calls to DingTalk's API, each one attempt with typed arguments and typed errors.
+
+Nothing here waits or repeats, but for one thing: a call whose access token was refused is made once more with a new
+one. Who may call when, and what to do about a refusal, is the business of those who call.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import anyio
+import httpx
+from alibabacloud_dingtalk.card_1_0 import models as card_models
+from alibabacloud_dingtalk.oauth2_1_0 import models as oauth_models
+from alibabacloud_dingtalk.robot_1_0 import models as robot_models
+from alibabacloud_tea_util.models import RuntimeOptions
+
+from cardbot.dingtalk.hosts import endpoint_at
+from cardbot.dingtalk.sdk import TIMEOUT, CardClient, OAuthClient, RobotClient, pooled_client
+from cardbot.errors import DingTalkUnreachable, InvalidCredentials, InvalidToken, NotDelivered
+
+DEFAULT_ENDPOINT = "https://api.dingtalk.com"
+
+RENEW_BEFORE = 300.0
+"""Seconds before its end at which a token is replaced. Our choice: longer than any call takes; DingTalk gives 7200 s
+and hands out the same token, prolonged, while it is valid (documented: open.dingtalk.com
+obtain-the-access_token-of-an-internal-app, read 2026-11)."""
+
+ROBOT_MESSAGE_LIMIT = 15_000
+"""Bytes of the `msgParam` of one robot message. Documented: open.dingtalk.com robot-message-type, read 2026-11."""
+
+USER_ID: Final = 1
+"""`userIdType`: people are named by their staff id, here and in callbacks. Documented: create-and-deliver-cards."""
+
+_RUNTIME = RuntimeOptions()
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class DirectSpace:
+    """The chat of the robot with one person."""
+
+    staff_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSpace:
+    """A group, by its case-sensitive conversation id."""
+
+    conversation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewCard:
+    """A card to be created and put into a chat."""
+
+    template_id: str
+    out_track_id: str
+    """Ours to choose, up to 64 characters; never used twice."""
+    space: DirectSpace | GroupSpace
+    params: Mapping[str, str] = field(repr=False)
+    """The template's variables; structured values as JSON text."""
+    preview_zh: str = field(repr=False)
+    preview_en: str = field(repr=False)
+    """What the list of chats shows instead of the card."""
+    at: Mapping[str, str] = field(default_factory=dict)
+    """In a group: whom to notify, staff id to shown name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The whole text of a card's streamed variable at one moment."""
+
+    out_track_id: str
+    guid: str
+    """Makes a repetition harmless: the same for the same frame, a new one for new content."""
+    key: str
+    content: str = field(repr=False)
+    finalize: bool = False
+    """The last frame: the card is done."""
+    error: bool = False
+    """The card has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendReport:
+    """Whom a robot message did not reach, by staff id."""
+
+    invalid: tuple[str, ...]
+    flow_controlled: tuple[str, ...]
+    """Too many messages to them at the moment; may be repeated."""
+    filtered: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    value: str = field(repr=False)
+    renew_at: float
+    """On anyio's clock."""
+
+
+class OpenApi:
+    """DingTalk's API for one app. Use as `async with`; the connections are closed at the end."""
+
+    def __init__(
+        self,
+        *,
+        client_id: str,
+        client_secret: str,
+        robot_code: str,
+        endpoint: str = DEFAULT_ENDPOINT,
+        timeout: httpx.Timeout = TIMEOUT,
+    ) -> None:
+        """Raises `SettingsError` if `endpoint` is neither https nor on this machine."""
+        self.endpoint = endpoint_at(endpoint)
+        self.http = pooled_client(self.endpoint, timeout=timeout)
+        """The pooled client, for addresses that take no token: it carries none."""
+        self._client_id = client_id
+        self._client_secret = client_secret
+        self._robot_code = robot_code
+        self._cards = CardClient(self.http, self.endpoint)
+        self._robot = RobotClient(self.http, self.endpoint)
+        self._oauth = OAuthClient(self.http, self.endpoint)
+        self._token = _Token("", renew_at=float("-inf"))
+        self._token_lock = anyio.Lock()
+
+    def __repr__(self) -> str:
+        return f"OpenApi(client_id={self._client_id!r}, client_secret='[secure]', endpoint={str(self.endpoint)!r})"
+
+    async def __aenter__(self) -> Self:
+        await self.http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.http.__aexit__(exc_type, exc, traceback)
+
+    async def access_token(self) -> str:
+        """The current access token. However many ask at once, it is fetched once."""
+        if anyio.current_time() >= self._token.renew_at:
+            async with self._token_lock:
+                if anyio.current_time() >= self._token.renew_at:
+                    self._token = await self._fetch_token()
+        return self._token.value
+
+    async def create_and_deliver(self, card: NewCard) -> str:
+        """Put a card into its chat; return the `carrierId` that quotes of it refer to, or an empty string.
+
+        Raises `NotDelivered` if the card was made but is not to be seen. An id used before is refused with
+        `param.cardAlreadyExist`: after an unknown outcome that means that the card is there.
+        """
+        request = _card_request(card, robot_code=self._robot_code)
+        response = await self._authorised(
+            lambda token: self._cards.create_and_deliver_with_options_async(
+                request, card_models.CreateAndDeliverHeaders(x_acs_dingtalk_access_token=token), _RUNTIME
+            )
+        )
+        # `errorMsg` may be set on success too (documented: create-and-deliver-cards), and without a list nothing is
+        # known; `success: false` alone is a failure.
+        delivered = (response.body and response.body.result and response.body.result.deliver_results) or []
+        for place in delivered:
+            if place.success is False:
+                reason = str(place.error_msg or "no reason given")[:100]
+                raise NotDelivered(f"DingTalk made the card {card.out_track_id} but did not deliver it: {reason}.")
+        return next((str(place.carrier_id) for place in delivered if place.carrier_id), "")
+
+    async def stream(self, frame: Frame) -> None:
+        """Show the text of a frame in its card."""
+        request = card_models.StreamingUpdateRequest(
+            out_track_id=frame.out_track_id,
+            guid=frame.guid,
+            key=frame.key,
+            content=frame.content,
+            is_full=True,  # a markdown variable takes nothing else (documented: api-streamingupdate)
+            is_finalize=frame.finalize,
+            is_error=frame.error,
+        )
+        await self._authorised(
+            lambda token: self._cards.streaming_update_with_options_async(
+                request, card_models.StreamingUpdateHeaders(x_acs_dingtalk_access_token=token), _RUNTIME
+            )
+        )
+
+    async def update(self, out_track_id: str, params: Mapping[str, str]) -> None:
+        """Set some variables of a card; the others keep their values."""
+        request = card_models.UpdateCardRequest(
+            out_track_id=out_track_id,
+            card_data=card_models.UpdateCardRequestCardData(card_param_map=dict(params)),
+            card_update_options=card_models.UpdateCardRequestCardUpdateOptions(update_card_data_by_key=True),
+            user_id_type=USER_ID,
+        )
+        await self._authorised(
+            lambda token: self._cards.update_card_with_options_async(
+                request, card_models.UpdateCardHeaders(x_acs_dingtalk_access_token=token), _RUNTIME
+            )
+        )
+
+    async def send_to_people(self, user_ids: Sequence[str], *, title: str, markdown: str) -> SendReport:
+        """Send a markdown message to the robot's chats with at most 20 people; the report says who got none."""
+        request = robot_models.BatchSendOTORequest(
+            robot_code=self._robot_code,
+            user_ids=list(user_ids),
+            msg_key="sampleMarkdown",
+            msg_param=markdown_param(title, markdown),
+        )
+        response = await self._authorised(
+            lambda token: self._robot.batch_send_otowith_options_async(
+                request, robot_models.BatchSendOTOHeaders(x_acs_dingtalk_access_token=token), _RUNTIME
+            )
+        )
+        return SendReport(
+            invalid=tuple(response.body.invalid_staff_id_list or ()),
+            flow_controlled=tuple(response.body.flow_controlled_staff_id_list or ()),
+            filtered=tuple(response.body.filtered_staff_id_list or ()),
+        )
+
+    async def send_to_group(self, open_conversation_id: str, *, title: str, markdown: str) -> None:
+        """Send a markdown message to a group that the robot is in."""
+        request = robot_models.OrgGroupSendRequest(
+            robot_code=self._robot_code,
+            open_conversation_id=open_conversation_id,
+            msg_key="sampleMarkdown",
+            msg_param=markdown_param(title, markdown),
+        )
+        await self._authorised(
+            lambda token: self._robot.org_group_send_with_options_async(
+                request, robot_models.OrgGroupSendHeaders(x_acs_dingtalk_access_token=token), _RUNTIME
+            )
+        )
+
+    async def _authorised(self, call: Callable[[str], Awaitable[_T]]) -> _T:
+        """Make a call with the access token; if that is refused, once more with a new one."""
+        token = await self.access_token()
+        try:
+            return await call(token)
+        except InvalidToken:
+            # Of many calls that find the token dead, the first drops it; the others find its successor.
+            if self._token.value == token:
+                self._token = _Token("", renew_at=float("-inf"))
+        return await call(await self.access_token())
+
+    async def _fetch_token(self) -> _Token:
+        asked_at = anyio.current_time()
+        request = oauth_models.GetAccessTokenRequest(app_key=self._client_id, app_secret=self._client_secret)
+        try:
+            response = await self._oauth.get_access_token_with_options_async(request, {}, _RUNTIME)
+        except InvalidToken as exc:  # a bare 401, to a call that carries no token
+            raise InvalidCredentials(str(exc), status=exc.status, code=exc.code, request_id=exc.request_id) from exc
+        value, lifetime = response.body.access_token, response.body.expire_in
+        if not (isinstance(value, str) and value and isinstance(lifetime, int | float)):
+            raise DingTalkUnreachable("DingTalk's answer to POST /v1.0/oauth2/accessToken holds no access token.")
+        # A token with little time left is used for half of it, or each call would fetch another.
+        return _Token(value, renew_at=asked_at + lifetime - min(RENEW_BEFORE, lifetime / 2))
+
+
+def markdown_param(title: str, markdown: str) -> str:
+    """The `msgParam` of a markdown message: JSON as text."""
+    return json.dumps({"title": title, "text": markdown}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _card_request(card: NewCard, *, robot_code: str) -> Any:
+    """The typed request for a card in its kind of chat."""
+    preview = {"ZH_CN": card.preview_zh, "EN_US": card.preview_en}
+    # The list of chats follows the card's text instead of keeping the first preview. Seen: public connectors, 2026-11.
+    extension = {"dynamicSummary": "true"}
+    request = card_models.CreateAndDeliverRequest(
+        card_template_id=card.template_id,
+        out_track_id=card.out_track_id,
+        card_data=card_models.CreateAndDeliverRequestCardData(card_param_map=dict(card.params)),
+        callback_type="STREAM",
+        user_id_type=USER_ID,
+    )
+    match card.space:
+        case DirectSpace(staff_id):
+            request.open_space_id = f"dtv1.card//IM_ROBOT.{staff_id}"
+            request.im_robot_open_space_model = card_models.CreateAndDeliverRequestImRobotOpenSpaceModel(
+                support_forward=True, last_message_i18n=preview
+            )
+            request.im_robot_open_deliver_model = card_models.CreateAndDeliverRequestImRobotOpenDeliverModel(
+                space_type="IM_ROBOT", robot_code=robot_code, extension=extension
+            )
+        case GroupSpace(conversation_id):
+            request.open_space_id = f"dtv1.card//IM_GROUP.{conversation_id}"
+            request.im_group_open_space_model = card_models.CreateAndDeliverRequestImGroupOpenSpaceModel(
+                support_forward=True, last_message_i18n=preview
+            )
+            request.im_group_open_deliver_model = card_models.CreateAndDeliverRequestImGroupOpenDeliverModel(
+                robot_code=robot_code, at_user_ids=dict(card.at) or None, extension=extension
+            )
+    return request

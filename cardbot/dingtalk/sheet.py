@@ -1,0 +1,278 @@
+"""One card of DingTalk: what it wants next, and what the outcome of each call makes of it. No call is made here.
+
+Own templates follow the streaming calls by themselves: pending at first, writing from the first frame on, done or
+failed with the last. DingTalk's shared template is told its state in so many words, by updates of `flowStatus`.
+"""
+
+import math
+import uuid
+from dataclasses import dataclass
+from enum import Enum
+
+from cardbot.dingtalk.openapi import Frame
+from cardbot.errors import (
+    CardbotError,
+    DingTalkRejected,
+    DingTalkUnreachable,
+    InvalidToken,
+    NotDelivered,
+    PermissionDenied,
+    QuotaExhausted,
+    Throttled,
+)
+from cardbot.pacing import Lane, Rank
+from cardbot.render import partial
+
+CREATE_PATH = "/v1.0/card/instances/createAndDeliver"
+STREAM_PATH = "/v1.0/card/streaming"
+UPDATE_PATH = "/v1.0/card/instances"
+
+CREATE_TRIES = 4
+"""Calls whose outcome stayed unknown before the card is taken for created: the first frame will tell. Our choice."""
+
+RETRY_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds before each further try after a call without a usable answer; the last one repeats. Our choice."""
+
+ALREADY_THERE = "param.cardAlreadyExist"
+"""An earlier try did create the card, though its answer was lost. Documented: createAndDeliver's errors."""
+
+GONE = ("param.stream.outTrackId", "param.cardNotExist")
+"""There is no such card. Documented: errors of the streaming and the update call."""
+
+NO_FAILED_STATE = "unknownError"
+"""HTTP 500 that `isError` draws where the template has no failed state. Seen by others; also a wrong `key`."""
+
+PENDING, WRITING, DONE, FAILED = "1", "2", "3", "5"
+"""Values of `flowStatus`. Seen: the official SDK's `AICardStatus`, and exported templates."""
+
+
+class Family(Enum):
+    """Who moves a template from state to state."""
+
+    OWN = "own"
+    PUBLIC = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Which card is shown, and the name of its streamed variable."""
+
+    id: str
+    content_key: str
+    family: Family = Family.OWN
+
+
+SHARED_TEMPLATE = Template("02fcf2f4-5e02-4a85-b672-46d1f715543e.schema", "msgContent", Family.PUBLIC)
+"""DingTalk's public AI card. Seen: the official connector uses it in every app; nobody promises that it stays."""
+
+
+class Step(Enum):
+    """The calls that a card is made of, each with its rank and API path."""
+
+    CREATE = (Rank.NEW, CREATE_PATH)
+    BEGIN = (Rank.NEW, UPDATE_PATH)
+    """Shared template only: to the writing state."""
+    FRAME = (Rank.LIVE, STREAM_PATH)
+    FINAL = (Rank.FINAL, STREAM_PATH)
+    CLOSE = (Rank.FINAL, UPDATE_PATH)
+    """Shared template: to the done or failed state. Own template: last resort, when the final frame is refused."""
+
+    @property
+    def rank(self) -> Rank:
+        return self.value[0]
+
+    @property
+    def path(self) -> str:
+        return self.value[1]
+
+
+class Sheet:
+    """The state of one card. Its `lane` always tells `Pacing` what it wants."""
+
+    def __init__(self, template: Template, *, now: float, elsewhere: str) -> None:
+        self.out_track_id = f"cardbot-{uuid.uuid4().hex}"
+        self.lane = Lane()
+        self.carrier_id = ""
+        self.error: CardbotError | None = None
+        """Why the card cannot be brought to its final state, once that is certain."""
+        self.settled = False
+        """Whether nothing more will be done: the final state is reached, or is out of reach."""
+        self._template = template
+        self._elsewhere = elsewhere
+        self._created = False
+        self._writing = template.family is Family.OWN
+        self._muted = False  # text frames are refused; only the final one is still tried
+        self._text = ""
+        self._rendered = ""  # the text that the last frame was made of
+        self._shown = ""
+        self._final: str | None = None
+        self._as_failed = False
+        self._finalized = False
+        self._given_up: CardbotError | None = None
+        self._frame: Frame | None = None  # of unknown outcome: repeated with the same guid
+        self._tries = 0
+        self._plan(now)
+
+    def show(self, markdown: str, now: float) -> None:
+        """The newest text; what was shown of it is of no more interest."""
+        self._text = markdown
+        self._plan(now)
+
+    def finish(self, markdown: str, now: float, *, failed: bool) -> None:
+        """The last text. Nothing may be shown after it."""
+        self._final, self._as_failed = markdown, failed
+        self._tries = 0
+        self.lane.not_before = -math.inf
+        self._plan(now)
+
+    def give_up(self, error: CardbotError) -> None:
+        """No more calls: whoever waited has waited long enough."""
+        self.error = self.error or error
+        self.settled = True
+        self.lane.rank = None
+
+    def step(self) -> Step | None:
+        """The call that is to be made next."""
+        if self.settled:
+            return None
+        if not self._created:
+            return Step.CREATE
+        if self._given_up is not None and self._finalized:
+            return Step.CLOSE
+        if self._final is not None:
+            if not self._writing:
+                return Step.BEGIN
+            return Step.CLOSE if self._finalized else Step.FINAL
+        if self._muted or self._text == self._rendered:
+            return None
+        return Step.FRAME if self._writing else Step.BEGIN
+
+    def nothing_new(self, now: float) -> bool:
+        """Whether the unseen text cannot be shown yet, such as half a link: the frame would repeat the last one."""
+        if self._final is not None or partial(self._text) not in ("", self._shown):
+            return False
+        self._rendered = self._text
+        self._plan(now)
+        return True
+
+    def frame(self) -> Frame:
+        """The streaming call to make. A repetition of unknown outcome keeps its guid, new content gets a new one."""
+        if self._given_up is not None:
+            content, finalize, error = self._elsewhere, True, False
+        elif self._final is not None:
+            content, finalize, error = self._final, not self._as_failed, self._as_failed
+        else:
+            content, finalize, error = partial(self._text), False, False
+            self._rendered = self._text
+        last = self._frame
+        if last is None or (last.content, last.finalize, last.error) != (content, finalize, error):
+            self._frame = Frame(
+                out_track_id=self.out_track_id,
+                guid=uuid.uuid4().hex,
+                key=self._template.content_key,
+                content=content,
+                finalize=finalize,
+                error=error,
+            )
+        assert self._frame is not None
+        return self._frame
+
+    def params(self, step: Step) -> dict[str, str]:
+        """The variables of a creation or an update. All values are strings; objects are JSON in a string."""
+        key = self._template.content_key
+        wide = {"config": '{"autoLayout":true}'}
+        if self._template.family is Family.OWN:
+            match step:
+                case Step.CREATE:
+                    return {key: "", **wide}
+                case _:
+                    return {key: self._elsewhere, "flowStatus": DONE}
+        shared = {"staticMsgContent": "", "sys_full_json_obj": f'{{"order":["{key}"]}}', **wide}
+        match step:
+            case Step.CREATE:
+                return {"flowStatus": PENDING, key: "", **shared}
+            case Step.BEGIN:
+                return {"flowStatus": WRITING, key: "", **shared}
+            case _:
+                text = self._elsewhere if self._given_up else self._final or self._shown
+                return {"flowStatus": FAILED if self._as_failed else DONE, key: text, **shared}
+
+    def succeeded(self, step: Step, now: float) -> None:
+        """The call was done."""
+        self._tries = 0
+        self.lane.rank, self.lane.not_before = None, -math.inf
+        match step:
+            case Step.CREATE:
+                self._created = True
+            case Step.BEGIN:
+                self._writing = True
+            case Step.FRAME | Step.FINAL:
+                assert self._frame is not None
+                self._shown = self._frame.content
+                last = self._frame.finalize or self._frame.error
+                self._frame = None
+                if last:
+                    self._finalized = True
+                    if self._template.family is Family.OWN:
+                        self._settle()
+            case Step.CLOSE:
+                self._settle()
+        self._plan(now)
+
+    def failed(self, step: Step, error: CardbotError, now: float) -> None:
+        """The call was not done, or nobody knows."""
+        match error:
+            case Throttled():
+                self.lane.not_before = now + error.retry_after
+                self._again(step)
+            case DingTalkUnreachable() | InvalidToken():
+                self._unknown(step, now)
+                self._again(step)
+            case DingTalkRejected(code=code) if step is Step.CREATE and code == ALREADY_THERE:
+                self._created = True
+            case QuotaExhausted() | NotDelivered():
+                self.give_up(error)
+            case DingTalkRejected(code=code) if code in GONE or step in (Step.CREATE, Step.BEGIN):
+                self.give_up(error)
+            case _:
+                self._refused(step, error)
+        self._plan(now)
+
+    def _unknown(self, step: Step, now: float) -> None:
+        self.lane.not_before = now + RETRY_PAUSES[min(self._tries, len(RETRY_PAUSES) - 1)]
+        self._tries += 1
+        if step is Step.CREATE and self._tries >= CREATE_TRIES:
+            self._created = True
+            self._tries = 0
+
+    def _refused(self, step: Step, error: CardbotError) -> None:
+        """DingTalk will not take this content. The card is at least to look finished, the text goes another way."""
+        self._frame = None
+        if step is Step.FRAME:
+            self._muted = True
+        elif step is Step.FINAL and self._as_failed and getattr(error, "code", "") == NO_FAILED_STATE:
+            self._as_failed = False
+        elif step is Step.FINAL and self._given_up is None and not isinstance(error, PermissionDenied):
+            self._given_up = error
+        elif step is Step.FINAL:
+            self._given_up = self._given_up or error
+            self._finalized = True  # not even the short sentence: only an update is left
+        else:
+            self.give_up(self._given_up or error)
+
+    def _again(self, step: Step) -> None:
+        if step is Step.FRAME:
+            self._rendered = ""  # not shown, as far as anybody knows
+
+    def _settle(self) -> None:
+        self.error = self._given_up
+        self.settled = True
+
+    def _plan(self, now: float) -> None:
+        """Tell the lane. `since` stays as long as the same thing is wanted."""
+        step = self.step()
+        rank = step.rank if step else None
+        if rank is not self.lane.rank:
+            self.lane.since = now
+        self.lane.rank = rank
+        self.lane.path = step.path if step else ""

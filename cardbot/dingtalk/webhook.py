@@ -1,0 +1,180 @@
+"""Plain replies: through a message's session webhook, or through the robot API where that is not possible.
+
+A webhook needs no token and is given none. It is good for 90 minutes and 20 messages a minute; after that the robot
+API takes over with what is left of the text, so nothing is lost and nothing is said twice.
+"""
+
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import assert_never
+
+import anyio
+import httpx
+import structlog
+
+from cardbot import render
+from cardbot.dingtalk.hosts import is_trusted_webhook
+from cardbot.dingtalk.openapi import ROBOT_MESSAGE_LIMIT, OpenApi, markdown_param
+from cardbot.dingtalk.refusals import WEBHOOK_BUSY, check_answer_of_webhook
+from cardbot.dingtalk.sdk import encoded, exchange, was_never_sent
+from cardbot.errors import (
+    DingTalkError,
+    DingTalkUnreachable,
+    NotDelivered,
+    QuotaExhausted,
+    Throttled,
+    WebhookExpired,
+)
+from cardbot.messages import ChatKind, Incoming
+from cardbot.texts import Texts
+
+BODY_LIMIT = 19_999
+"""Bytes of one webhook message, as JSON. Documented: errcode 460101 says "longer than 20,000 bytes", open.dingtalk.com
+custom robot error codes, read 2026-11."""
+
+EXPIRY_MARGIN = 300.0
+"""Seconds before its end at which a webhook counts as expired. Our choice: more than the two clocks differ."""
+
+RETRY_PAUSES = (0.5, 1.0)
+"""Seconds before the second and third try. Our choice: the person waits, and a webhook that is busy answers soon."""
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+class Replies:
+    """Delivers plain replies; implements `cardbot.ports.Webhook`."""
+
+    def __init__(
+        self,
+        api: OpenApi,
+        texts: Texts,
+        *,
+        now: Callable[[], float] = time.time,
+        retry_pauses: Sequence[float] = RETRY_PAUSES,
+    ) -> None:
+        """`now` gives Unix time in seconds."""
+        self._api = api
+        self._texts = texts
+        self._now = now
+        self._retry_pauses = retry_pauses
+
+    async def send(self, incoming: Incoming, markdown: str) -> None:
+        """Deliver the whole text, in several messages if need be.
+
+        Raises the `DingTalkError` of the first piece that could be delivered in neither way; the pieces before it
+        are in the chat. `DingTalkUnreachable` means that nobody knows about that piece: it is not sent another way,
+        or it might be read twice.
+        """
+        title = render.snippet(markdown) or self._texts.answer_title
+        left = deque(_pieces(markdown, BODY_LIMIT, lambda piece: len(_body(title, piece))))
+        try:
+            url = self._webhook_of(incoming)
+            while left:
+                await self._post(url, _body(title, left[0]))
+                left.popleft()
+        except DingTalkError as error:
+            if not _was_refused_for_now(error):
+                raise
+            await self._send_by_robot(incoming, title, left, because=error)
+
+    def _webhook_of(self, incoming: Incoming) -> httpx.URL:
+        """Where to post replies to this message. Raises `WebhookExpired` if there is no such place (any more)."""
+        webhook = incoming.webhook
+        if webhook is None:
+            raise WebhookExpired("The message came without a session webhook.")
+        if self._now() >= webhook.expires_at - EXPIRY_MARGIN:
+            raise WebhookExpired("The message's session webhook is past its time.")
+        try:
+            url = httpx.URL(webhook.url)
+        except httpx.InvalidURL:
+            url = httpx.URL()
+        if not is_trusted_webhook(url, endpoint=self._api.endpoint):
+            log.warning("webhook_refused", message=incoming.message_id, scheme=url.scheme, host=url.host)
+            raise WebhookExpired("The message's session webhook does not belong to DingTalk.")
+        return url
+
+    async def _post(self, url: httpx.URL, body: bytes) -> None:
+        """Post one message, up to three times. The id in the body makes DingTalk take it once."""
+        errors: list[DingTalkError] = []
+        for pause in (0.0, *self._retry_pauses):
+            await anyio.sleep(pause)
+            request = self._api.http.build_request("POST", url, content=body, headers=_JSON)
+            try:
+                check_answer_of_webhook(await exchange(self._api.http, request))
+                return
+            except DingTalkError as error:
+                errors.append(error)
+                if not _may_pass(error):
+                    break
+        # One try that may have arrived makes the outcome unknown, whatever the later ones say.
+        raise next((error for error in errors if not _was_refused_for_now(error)), errors[-1])
+
+    async def _send_by_robot(
+        self, incoming: Incoming, title: str, pieces: Sequence[str], *, because: DingTalkError
+    ) -> None:
+        """Deliver pieces through the robot API, or raise `because` if nobody can be named there."""
+        chat, sender = incoming.chat, incoming.sender
+        if chat.kind is ChatKind.DIRECT and not sender.staff_id:
+            raise because
+        log.info("webhook_bypassed", message=incoming.message_id, reason=str(because), pieces=len(pieces))
+        for piece in pieces:
+            for part in _pieces(piece, ROBOT_MESSAGE_LIMIT, lambda part: _size(markdown_param(title, part))):
+                match chat.kind:
+                    case ChatKind.DIRECT:
+                        await self._send_to_person(sender.staff_id, title, part)
+                    case ChatKind.GROUP:
+                        await self._api.send_to_group(chat.id, title=title, markdown=part)
+                    case _:
+                        assert_never(chat.kind)
+
+    async def _send_to_person(self, staff_id: str, title: str, part: str) -> None:
+        report = await self._api.send_to_people([staff_id], title=title, markdown=part)
+        if report.flow_controlled:
+            raise Throttled("DingTalk holds back robot messages to this person.", status=200, code="flowControlled")
+        if report.invalid or report.filtered:
+            raise NotDelivered("DingTalk took the robot message but does not deliver to this person.")
+
+
+_JSON = {"content-type": "application/json; charset=utf-8"}
+
+
+def _body(title: str, piece: str) -> bytes:
+    """One webhook message. `msgUuid` is what DingTalk knows a repetition by."""
+    markdown = {"title": title, "text": piece}
+    return encoded({"msgtype": "markdown", "markdown": markdown, "msgUuid": str(uuid.uuid4())})
+
+
+def _size(param: str) -> int:
+    return len(param.encode("utf-8", "replace"))
+
+
+def _pieces(markdown: str, limit: int, weight: Callable[[str], int]) -> list[str]:
+    """The text in pieces whose `weight` is at most `limit`.
+
+    The limit is on the JSON, where a quote takes two bytes and a control character six, and the text is cut by its
+    own bytes. So it is cut finer until all pieces fit; nearly always the first cut does.
+    """
+    bytes_of_text = limit - 500  # the JSON around the text, with a title of 30 characters
+    while True:
+        pieces = render.pieces(markdown, bytes_of_text)
+        if all(weight(piece) <= limit for piece in pieces):
+            return pieces
+        bytes_of_text = bytes_of_text * 3 // 4
+
+
+def _may_pass(error: DingTalkError) -> bool:
+    """Whether the webhook may well take the message a moment later."""
+    return isinstance(error, DingTalkUnreachable) or (isinstance(error, Throttled) and error.code == WEBHOOK_BUSY)
+
+
+def _was_refused_for_now(error: DingTalkError) -> bool:
+    """Whether the webhook did nothing, for a reason that does not concern the robot API."""
+    match error:
+        case WebhookExpired() | Throttled() | QuotaExhausted():
+            return True
+        case DingTalkUnreachable():
+            return was_never_sent(error)
+        case _:
+            return False

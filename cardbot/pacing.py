@@ -1,0 +1,179 @@
+"""Who may make the next card call, and when: a function of state and `now`. No clock, no await, no text.
+
+DingTalk gives an app 20 calls per second and API path, all of its cards together. So there is one `Pacing` for the
+whole app. It holds a `Lane` for each card; whoever owns a lane says what its card wants, `next` picks one.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+
+CARD_QPS = 20
+"""Calls per second and API path. Documented for the standard edition: "Server-side API throttling", read 2026-11."""
+
+FLOOR = 0.8
+"""Seconds from one text frame of a card to its next. Measured by others: updates of a card within about 500 ms are
+refused at times; the official connector went from 500 to 800 ms in its version 0.8.16."""
+
+SPACING = 0.5
+"""Seconds from the answer to one call of a card to its next frame, the final one included. Seen by others: with less,
+clients that fetch the card race with the frame and show "内容加载失败"."""
+
+GROWTH, LONGEST = 1.32, 5.0
+"""`balanced`: each interval is so much longer than the one before, up to so many seconds. Our choice: an answer of
+10 s costs at most 8 calls and one of 60 s at most 20, creation and final frame included."""
+
+SECOND_FRAME = 4.0
+"""Seconds from the first to the second and last text frame in `frugal`. Our choice: 4 calls an answer, at most."""
+
+WINDOW = 1.0
+"""Seconds over which DingTalk counts, by its own clock."""
+
+RESERVE = 0.1
+"""Share of the ceiling that text frames leave to new and final ones. Our choice: two of twenty."""
+
+
+class Frames(Enum):
+    """How many frames an answer may cost. The organisation pays for each, up to a number a month."""
+
+    SMOOTH = "smooth"
+    BALANCED = "balanced"
+    FRUGAL = "frugal"
+
+    def interval(self, sent: int) -> float:
+        """Seconds from the beginning of a card's latest text frame to its next, after `sent` of them."""
+        if sent == 0:
+            return 0.0
+        match self:
+            case Frames.SMOOTH:
+                return FLOOR
+            case Frames.BALANCED:
+                return min(FLOOR * GROWTH ** (sent - 1), LONGEST)
+            case Frames.FRUGAL:
+                return SECOND_FRAME if sent == 1 else math.inf
+
+
+class Rank(IntEnum):
+    """What goes first when there is not room for all."""
+
+    FINAL = 0
+    """What closes a card: somebody may be waiting for the answer to be complete."""
+    NEW = 1
+    """What puts a card into the chat, or makes it ready for text."""
+    LIVE = 2
+    """Text in the middle of an answer: the next frame will hold it anyway."""
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """What is known of one card. The owner sets the first four fields, `Pacing` the others."""
+
+    rank: Rank | None = None
+    """What the card wants next, or None."""
+    path: str = ""
+    """The API path of that call: each has a ceiling of its own."""
+    since: float = 0.0
+    """When it began to want it: among equals, who has waited longest goes first."""
+    not_before: float = 0.0
+    """When a call that failed may be tried again."""
+    busy: bool = False
+    """One call at a time: frames carry no sequence number, so two could arrive in the wrong order."""
+    began: float = -math.inf
+    ended: float = -math.inf
+    frames: int = 0
+    """Text frames so far."""
+
+    def earliest(self, frames: Frames) -> float:
+        """When its next call may begin, as far as the card itself is concerned."""
+        match self.rank:
+            case None:
+                return math.inf
+            case Rank.LIVE:
+                return max(self.not_before, self.began + frames.interval(self.frames), self.ended + SPACING)
+            case Rank.FINAL:
+                return max(self.not_before, self.ended + SPACING)
+            case Rank.NEW:
+                return self.not_before
+
+
+@dataclass(slots=True)
+class _Window:
+    """The calls that DingTalk may count as made within the last second.
+
+    It counts a call at some moment between its beginning and its end here, so a call takes its place from the
+    beginning until a second after the end: however the delays vary, no second of DingTalk's sees more
+    than the limit.
+    """
+
+    under_way: int = 0
+    ends: deque[float] = field(default_factory=deque)
+
+    def free_at(self, now: float, limit: int) -> float:
+        """When fewer than `limit` places are taken: now, or later, or (infinity) not before a call ends."""
+        while self.ends and self.ends[0] + WINDOW <= now:
+            self.ends.popleft()
+        surplus = self.under_way + len(self.ends) - limit
+        if surplus < 0:
+            return now
+        return self.ends[surplus] + WINDOW if surplus < len(self.ends) else math.inf
+
+
+class Pacing:
+    """All cards of one app, and the calls they made lately."""
+
+    def __init__(self, *, qps: int = CARD_QPS, frames: Frames = Frames.BALANCED) -> None:
+        self._qps = qps
+        self._frames = frames
+        self._live_qps = max(1, qps - math.ceil(qps * RESERVE))
+        self._lanes: dict[Lane, None] = {}  # a set that keeps its order
+        self._windows: dict[str, _Window] = {}
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(self._lanes)
+
+    def add(self, lane: Lane) -> None:
+        """Take a card in."""
+        self._lanes[lane] = None
+
+    def remove(self, lane: Lane) -> None:
+        """Forget a card. A call of it that is under way goes on and is counted."""
+        self._lanes.pop(lane, None)
+
+    def next(self, now: float) -> Lane | float:
+        """The card whose call is to begin now; or else when to ask again, if nothing else happens before."""
+        again = math.inf
+        best: tuple[Rank, float] | None = None
+        chosen: Lane | None = None
+        for lane in self._lanes:
+            if lane.busy or lane.rank is None:
+                continue
+            at = max(lane.earliest(self._frames), self._free_at(lane, now))
+            if at > now:
+                again = min(again, at)
+            elif best is None or (lane.rank, lane.since) < best:
+                best, chosen = (lane.rank, lane.since), lane
+        return again if chosen is None else chosen
+
+    def begin(self, lane: Lane, now: float) -> None:
+        """The lane's call is being made."""
+        lane.busy, lane.began = True, now
+        lane.frames += lane.rank is Rank.LIVE
+        self._window(lane.path).under_way += 1
+
+    def end(self, lane: Lane, path: str, now: float) -> None:
+        """The lane's call on `path` was answered, or given up."""
+        lane.busy, lane.ended = False, now
+        window = self._window(path)
+        window.under_way -= 1
+        window.ends.append(now)
+
+    def _free_at(self, lane: Lane, now: float) -> float:
+        limit = self._live_qps if lane.rank is Rank.LIVE else self._qps
+        return self._window(lane.path).free_at(now, limit)
+
+    def _window(self, path: str) -> _Window:
+        if path not in self._windows:
+            self._windows[path] = _Window()
+        return self._windows[path]

@@ -1,0 +1,1 @@
+"""The other side, simulated: a DingTalk and a Dify on the loopback interface."""

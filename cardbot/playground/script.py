@@ -1,0 +1,125 @@
+"""What a scripted Dify is told to answer, and when each piece of it is due. Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+End = Literal["normal", "error", "cut", "reset", "eof", "hang", "stall"]
+
+THINK_CHUNK = 4
+"""Characters per event of a thinking block, at most. Our choice: shorter than a tag, so each is split."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One answer.
+
+    Args:
+        text: The answer. A sequence gives the deltas themselves, a string is cut into pieces of `chunk`.
+        chunk: Characters per event.
+        cps: Characters per second on a schedule that does not drift. 0: as fast as the client reads.
+        first: Seconds before the first token.
+        think: Streamed before the answer as a `<think>` block.
+        end: How the stream ends. `normal`; `error`: as this release reports a failed model; `cut`: FIN in
+            the middle of the body; `reset`: RST; `eof`: a proper end of the body, but no terminal event;
+            `hang`: silence; `stall`: pings for ever.
+        at: Characters, thinking included, after which an `end` other than `normal` strikes. None: half way.
+        replace: Text of a `message_replace` before the end. Workflow apps know no such event and ignore it.
+        error: The provider's words for the end `error`.
+        stored: What the history keeps as the answer. None: what a real server would have kept.
+    """
+
+    text: str | Sequence[str] = "Hello from the playground."
+    chunk: int = 4
+    cps: float = 0.0
+    first: float = 0.0
+    think: str = ""
+    end: End = "normal"
+    at: int | None = None
+    replace: str = ""
+    error: str = "[models] Error: API request failed with status code 500: The server had an error"
+    stored: str | None = None
+
+    @property
+    def whole(self) -> str:
+        """Everything that is streamed if nothing goes wrong, thinking included."""
+        return "".join(_deltas(self))
+
+    @property
+    def told(self) -> str:
+        """What is streamed before the end strikes."""
+        return "".join(delta for _, delta in cues(self))
+
+    @property
+    def over(self) -> float:
+        """Seconds after the start at which the last told character has been spoken."""
+        return self._spoken(len(self.told))
+
+    @property
+    def duration(self) -> float:
+        """Seconds the model would take for the whole answer, however the stream ends."""
+        return self._spoken(len(self.whole))
+
+    def _spoken(self, characters: int) -> float:
+        return self.first + (characters / self.cps if self.cps else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """An HTTP error in Dify's own JSON."""
+
+    status: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Html:
+    """An HTTP error page of a gateway in front of Dify."""
+
+    status: int = 502
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """No response at all, not even headers, until the client leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The connection ends before any response."""
+
+    how: Literal["cut", "reset"] = "cut"
+
+
+def cues(script: Script) -> Iterator[tuple[float, str]]:
+    """Each delta that is streamed, with its moment in seconds after the start."""
+    limit = _limit(script)
+    spoken = 0
+    for delta in _deltas(script):
+        piece = delta[: limit - spoken]
+        if not piece:
+            return
+        yield script._spoken(spoken), piece
+        spoken += len(piece)
+
+
+def _limit(script: Script) -> int:
+    total = len(script.whole)
+    if script.end == "normal":
+        return total
+    return min(total, total // 2 if script.at is None else script.at)
+
+
+def _deltas(script: Script) -> Iterator[str]:
+    if script.think:
+        yield from _pieces(f"<think>\n{script.think}\n</think>\n\n", min(script.chunk, THINK_CHUNK))
+    if isinstance(script.text, str):
+        yield from _pieces(script.text, script.chunk)
+    else:
+        yield from (delta for delta in script.text if delta)
+
+
+def _pieces(text: str, size: int) -> Iterator[str]:
+    for start in range(0, len(text), size):
+        yield text[start : start + size]

@@ -1,0 +1,152 @@
+"""The story of one message: a card appears, Dify's answer is typed into it, and it ends in one visible final state."""
+
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import anyio
+import structlog
+
+from cardbot.answer import Answer
+from cardbot.errors import (
+    CardLost,
+    DifyBusy,
+    DifyError,
+    DifyRejected,
+    DifyUnauthorized,
+    DifyWrongApp,
+    DingTalkError,
+    StoreError,
+)
+from cardbot.events import Event, Identified
+from cardbot.messages import Incoming, Question
+from cardbot.ports import Card, Cards, ConversationKey, Source, Store, Webhook
+from cardbot.texts import Texts
+
+LAST_WORD = 150.0
+"""Seconds for the final state: the card's own deadline, then the plain reply with its tries. Our choice."""
+
+LAST_WORD_WHEN_LEAVING = 4.0
+"""The same when the program is being stopped. Our choice: with the drain before it, less than the 30 s that
+Kubernetes gives a process."""
+
+USER_LIMIT = 255
+"""Characters of Dify's `user`. Seen: a VARCHAR(255) in all versions."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Who takes part in a reply."""
+
+    source: Source
+    cards: Cards
+    webhook: Webhook
+    store: Store
+    texts: Texts
+    app: str
+    """Fingerprint of the Dify app, whose conversations these are."""
+
+
+async def reply(incoming: Incoming, desk: Desk) -> None:
+    """Answer one message. Whatever fails, the person sees one final state; nothing is raised but cancellation."""
+    if sentence := _why_not(incoming, desk.texts):
+        await _send(incoming, sentence, desk.webhook)
+        return
+    answer = Answer(desk.texts)
+    seconds = LAST_WORD
+    async with desk.cards.open(incoming) as card:  # the card appears while Dify is being asked
+        try:
+            async with aclosing(_answers(incoming, desk)) as events:
+                async for event in events:
+                    answer.apply(event)
+                    card.show(answer.markdown)  # never waits; the newest text wins
+        except DifyError as exc:
+            log.error("dify_refused", message=incoming.message_id, error=str(exc))
+            answer.refuse(_excuse(exc, desk.texts))
+        except anyio.get_cancelled_exc_class():
+            seconds = LAST_WORD_WHEN_LEAVING
+            raise
+        except Exception:  # one message's failure must not stop the bot, nor leave its card without an end
+            reference = uuid.uuid4().hex[:8]
+            log.exception("reply_failed", message=incoming.message_id, reference=reference)
+            answer.refuse(desk.texts.internal.format(reference=reference))
+        finally:
+            answer.close()
+            with anyio.move_on_after(seconds, shield=True) as last_word:
+                await _finish(incoming, card, answer, desk.webhook)
+            if last_word.cancelled_caught:
+                log.error("final_state_out_of_time", message=incoming.message_id, seconds=seconds)
+
+
+async def _answers(incoming: Incoming, desk: Desk) -> AsyncGenerator[Event]:
+    """What happens while Dify answers, when it is this message's turn; keeps the conversation to go on with."""
+    sender = incoming.sender
+    person = sender.staff_id or sender.id
+    key = ConversationKey(desk.app, incoming.robot_code, incoming.chat.id, person)
+    user = f"dingtalk:{sender.corp_id}:{person}"[:USER_LIMIT]
+    async with desk.store.turn(key):
+        conversation = await _conversation(key, desk.store)
+        async with aclosing(desk.source.ask(Question(incoming.text, user, conversation))) as events:
+            async for event in events:
+                if isinstance(event, Identified) and event.conversation_id not in ("", conversation):
+                    conversation = event.conversation_id
+                    await _keep(key, conversation, desk.store)
+                yield event
+
+
+async def _finish(incoming: Incoming, card: Card, answer: Answer, webhook: Webhook) -> None:
+    try:
+        if answer.failed:
+            await card.fail(answer.markdown)
+        else:
+            await card.finish(answer.markdown)
+        log.info("answered", message=incoming.message_id, outcome=answer.outcome and answer.outcome.value, by="card")
+    except CardLost as lost:  # the same text, as much of it as no card shows, as a plain reply
+        log.warning("card_lost", message=incoming.message_id, error=str(lost))
+        await _send(incoming, lost.unseen, webhook)
+
+
+async def _send(incoming: Incoming, markdown: str, webhook: Webhook) -> None:
+    try:
+        await webhook.send(incoming, markdown)
+        log.info("answered", message=incoming.message_id, by="webhook")
+    except DingTalkError as exc:
+        log.error("reply_lost", message=incoming.message_id, error=str(exc))
+
+
+async def _conversation(key: ConversationKey, store: Store) -> str:
+    try:
+        return await store.conversation(key)
+    except StoreError as exc:  # an answer without memory is better than none
+        log.error("conversation_not_read", error=str(exc))
+        return ""
+
+
+async def _keep(key: ConversationKey, conversation: str, store: Store) -> None:
+    try:
+        await store.keep_conversation(key, conversation)
+    except StoreError as exc:
+        log.error("conversation_not_kept", error=str(exc))
+
+
+def _why_not(incoming: Incoming, texts: Texts) -> str:
+    """What to say to a message that asks nothing which can be answered."""
+    if incoming.text:
+        return ""
+    return texts.empty if incoming.kind == "text" else texts.text_only
+
+
+def _excuse(error: DifyError, texts: Texts) -> str:
+    """What the person is told. What the admin has to do is in the log."""
+    match error:
+        case DifyBusy():
+            return texts.busy
+        case DifyUnauthorized() | DifyWrongApp():
+            return texts.misconfigured
+        case DifyRejected():
+            return texts.failed.format(reason=error.detail or error.code)
+        case _:
+            return texts.unavailable

@@ -1,0 +1,43 @@
+"""What outlives a message, behind one contract (`cardbot.ports.Store`): which backend a URL names."""
+
+from contextlib import AbstractAsyncContextManager, nullcontext
+from pathlib import Path
+
+from cardbot.errors import SettingsError
+from cardbot.ports import Store
+from cardbot.store.memory import MemoryStore
+from cardbot.store.sqlite import open_sqlite
+
+__all__ = ["open_store"]
+
+
+def open_store(url: str) -> AbstractAsyncContextManager[Store]:
+    """The store that `CARDBOT_STORE` names, to be entered with `async with`.
+
+    A path is taken as it stands: nothing in it is percent-decoded, `~` is not expanded.
+
+    Raises:
+        SettingsError: the URL has none of the forms we know. Its text is not repeated: it may hold a password.
+        ImportError: the backend needs an extra that is not installed.
+    """
+    if url == "memory:":
+        return nullcontext(MemoryStore())
+    match url.partition("://"):
+        case "sqlite", _, path if len(path) > 1 and path.startswith("/"):
+            return open_sqlite(Path(path[1:]))
+        case "redis" | "rediss", _, _:
+            return _redis(url)
+    raise SettingsError(
+        [
+            "CARDBOT_STORE must be memory: (nothing is kept over a restart), sqlite:///path (sqlite:////path for an"
+            " absolute one) or redis://host:port/database (rediss:// for TLS)"
+        ]
+    )
+
+
+def _redis(url: str) -> AbstractAsyncContextManager[Store]:
+    try:
+        from cardbot.store.redis import open_redis
+    except ModuleNotFoundError as exc:
+        raise ImportError("CARDBOT_STORE names a Redis server: pip install 'cardbot[redis]'") from exc
+    return open_redis(url)

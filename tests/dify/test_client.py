@@ -1,0 +1,329 @@
+"""The client against a scripted Dify, over real sockets."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from cardbot.answer import Answer, Outcome
+from cardbot.dify.client import DifyClient
+from cardbot.errors import (
+    ConversationGone,
+    DifyBusy,
+    DifyRejected,
+    DifyUnauthorized,
+    DifyUnreachable,
+    DifyWrongApp,
+)
+from cardbot.events import Event, Identified, TextDelta, Waiting
+from cardbot.messages import Question
+from cardbot.playground.dify import FakeDify
+from cardbot.playground.replay import Replay
+from cardbot.playground.script import Drop, Hang, Html, Refuse, Script
+from cardbot.texts import EN
+from tests.dify.recordings import steps, unpack
+from tests.dify.test_recordings import fold
+
+pytestmark = pytest.mark.anyio
+
+TEXT = "The quick brown fox jumps over the lazy dog. 中文😀"
+ASK = Question("hello", "user-1")
+
+
+@asynccontextmanager
+async def pair(
+    app: str = "chat", version: str = "1.14.1", **options: Any
+) -> AsyncGenerator[tuple[FakeDify, DifyClient]]:
+    """A Dify and a client of it, which is more impatient than in real life."""
+    patience = {"idle_seconds": options.pop("idle", 5.0), "silence": options.pop("silence", 0.2)}
+    async with (
+        FakeDify(app=app, version=version, api_key="app-test", linger=0, **options) as dify,
+        DifyClient(base_url=dify.url, api_key="app-test", **patience) as client,
+    ):
+        dify.default = Script(TEXT)
+        yield dify, client
+
+
+async def ask(client: DifyClient, question: Question = ASK) -> tuple[Answer, list[Event]]:
+    answer, events = Answer(EN), []
+    async with aclosing(client.ask(question)) as stream:
+        async for event in stream:
+            events.append(event)
+            answer.apply(event)
+    answer.close()
+    return answer, events
+
+
+def posts(dify: FakeDify) -> list[dict[str, Any]]:
+    return [request.body or {} for request in dify.requests if request.method == "POST"]
+
+
+@pytest.mark.parametrize(
+    ("app", "version"),
+    [
+        *product(["chat", "agent-chat", "advanced-chat"], ["0.15.8", "1.12.1", "1.14.1", "1.15.0"]),
+        ("agent", "1.15.0"),
+        ("agent", "1.16.0"),
+    ],
+)
+async def test_the_whole_answer_of_every_chat_app_and_version(app: str, version: str) -> None:
+    async with pair(app, version) as (dify, client):
+        answer, events = await ask(client)
+    assert (answer.text, answer.outcome) == (TEXT, Outcome.SUCCEEDED)
+    assert isinstance(events[0], Identified)
+    (post,) = posts(dify)
+    assert post == {
+        "inputs": {},
+        "query": "hello",
+        "response_mode": "streaming",
+        "user": "user-1",
+        "auto_generate_name": False,
+    }
+
+
+async def test_the_second_turn_goes_on_with_the_conversation() -> None:
+    async with pair() as (dify, client):
+        first, _ = await ask(client)
+        second, _ = await ask(client, Question("and?", "user-1", first.ids.conversation_id))
+    assert second.ids.conversation_id == first.ids.conversation_id
+    (conversation,) = dify.conversations.values()
+    assert len(conversation.messages) == 2
+
+
+async def test_text_arrives_while_it_is_generated() -> None:
+    async with pair() as (dify, client):
+        dify.answers.append(Script(TEXT, cps=200))
+        times = []
+        async with aclosing(client.ask(ASK)) as events:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    times.append(anyio.current_time())
+    assert times[-1] - times[0] > 0.1
+
+
+async def test_reading_goes_on_while_the_consumer_is_busy() -> None:
+    """Dify's relay drops text when its reader is slow, so the socket has to be emptied at once."""
+    async with pair() as (dify, client):
+        dify.answers.append(Script("x" * 2_000_000, chunk=1000))
+        async with aclosing(client.ask(ASK)) as events:
+            await anext(events)
+            with anyio.fail_after(10):
+                while True:
+                    (conversation,) = dify.conversations.values()
+                    if conversation.messages[-1].answer:
+                        break
+                    await anyio.sleep(0.01)
+
+
+@pytest.mark.parametrize("app", ["chat", "advanced-chat"])
+@pytest.mark.parametrize("version", ["0.15.8", "1.14.1"])
+async def test_an_error_in_the_stream_keeps_the_text_before_it(app: str, version: str) -> None:
+    async with pair(app, version) as (dify, client):
+        dify.answers.append(Script(TEXT, end="error", at=9))
+        answer, _ = await ask(client)
+    assert (answer.outcome, answer.text) == (Outcome.FAILED, TEXT[:9])
+    assert len(posts(dify)) == 1
+
+
+@pytest.mark.parametrize("end", ["cut", "reset", "eof"])
+async def test_a_lost_stream_of_a_chat_app_is_interrupted_with_its_text(end: Any) -> None:
+    """Dify keeps nothing of a chat app's answer whose reader went away."""
+    async with pair() as (dify, client):
+        dify.answers.append(Script(TEXT, end=end, at=9, cps=500))
+        answer, _ = await ask(client)
+    assert (answer.outcome, answer.text) == (Outcome.INTERRUPTED, TEXT[:9])
+    assert len(posts(dify)) == 1, "a question that may have arrived was asked again"
+
+
+@pytest.mark.parametrize("end", ["cut", "reset", "eof"])
+async def test_a_lost_stream_of_a_chatflow_is_completed_from_what_dify_keeps(end: Any) -> None:
+    async with pair("advanced-chat") as (dify, client):
+        dify.answers.append(Script(TEXT, end=end, at=9, cps=500))
+        answer, _ = await ask(client)
+    assert (answer.outcome, answer.text) == (Outcome.SUCCEEDED, TEXT)
+    assert len(posts(dify)) == 1
+
+
+async def test_silence_amid_an_answer_shows_as_waiting_and_is_given_up_in_time() -> None:
+    async with pair(idle=1.0) as (dify, client):
+        dify.answers.append(Script(TEXT, end="hang", at=9, cps=500))
+        answer, events = await ask(client)
+    assert (answer.outcome, answer.text) == (Outcome.INTERRUPTED, TEXT[:9])
+    assert any(isinstance(event, Waiting) for event in events)
+
+
+async def test_no_answer_at_all_is_waited_for_and_given_up_in_time() -> None:
+    async with pair(idle=1.0) as (dify, client):
+        dify.answers.append(Hang())
+        answer, events = await ask(client)
+    assert answer.outcome is Outcome.INTERRUPTED
+    assert any(isinstance(event, Waiting) for event in events)
+    assert len(posts(dify)) == 1
+
+
+@pytest.mark.parametrize(
+    ("app", "version"),
+    [
+        ("chat", "1.14.1"),  # HTTP 404
+        ("advanced-chat", "0.15.8"),  # HTTP 404
+        ("advanced-chat", "1.14.1"),  # one ping, then silence
+        ("advanced-chat", "1.15.0"),  # a run that failed before it began
+    ],
+)
+async def test_a_conversation_that_is_gone_heals_itself_once(app: str, version: str) -> None:
+    gone = "00000000-0000-4000-8000-000000000000"
+    async with pair(app, version) as (dify, client):
+        answer, _ = await ask(client, Question("hello", "user-1", gone))
+    assert (answer.text, answer.outcome) == (TEXT, Outcome.SUCCEEDED)
+    assert [post.get("conversation_id") for post in posts(dify)] == [gone, None]
+    assert answer.ids.conversation_id not in ("", gone)
+
+
+async def test_a_queue_at_dify_is_not_taken_for_a_dead_conversation() -> None:
+    async with pair("advanced-chat", idle=3.0) as (dify, client):
+        first, _ = await ask(client)
+        dify.answers.append(Script(TEXT, first=0.7))
+        second, events = await ask(client, Question("and?", "user-1", first.ids.conversation_id))
+    assert second.text == TEXT
+    assert any(isinstance(event, Waiting) for event in events)
+    assert len(posts(dify)) == 2
+
+
+async def test_a_concurrency_refusal_is_waited_for_and_asked_again() -> None:
+    async with pair() as (dify, client):
+        dify.answers.append(Refuse(400, "invalid_param", "Too many requests. Please try again later."))
+        answer, events = await ask(client)
+    assert answer.text == TEXT
+    assert isinstance(events[0], Waiting)
+    assert len(posts(dify)) == 2
+
+
+async def test_a_concurrency_refusal_that_stays_is_an_error() -> None:
+    async with pair(idle=0.5) as (dify, client):
+        dify.answers.extend([Refuse(400, "invalid_param", "Too many requests. Please try again later.")] * 2)
+        with pytest.raises(DifyBusy):
+            await ask(client)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error"),
+    [
+        (Refuse(401, "unauthorized", "Access token is invalid"), DifyUnauthorized),
+        (Refuse(403, "forbidden", "The app's API service has been disabled."), DifyUnauthorized),
+        (Refuse(400, "not_chat_app", "Please check if your app mode matches the right API route."), DifyWrongApp),
+        (Refuse(400, "app_unavailable", "App unavailable, please check your app configurations."), DifyWrongApp),
+        (Refuse(400, "invalid_param", "name is required in input form"), DifyRejected),
+        (Refuse(400, "provider_quota_exceeded", "Your quota is used up."), DifyRejected),
+        (Refuse(500, "internal_server_error", "Internal Server Error"), DifyRejected),
+        (Html(502), DifyUnreachable),
+        (Html(413), DifyUnreachable),
+        (Drop("cut"), DifyUnreachable),
+        (Drop("reset"), DifyUnreachable),
+    ],
+)
+async def test_a_refusal_is_raised_typed_and_not_repeated(refusal: Any, error: type[Exception]) -> None:
+    async with pair() as (dify, client):
+        dify.answers.append(refusal)
+        with pytest.raises(error):
+            await ask(client)
+    assert len(posts(dify)) == 1
+
+
+async def test_nobody_there_is_tried_three_times_and_named() -> None:
+    async with DifyClient(base_url="http://127.0.0.1:9/v1", api_key="app-test") as client:
+        with pytest.raises(DifyUnreachable) as error:
+            await ask(client)
+    assert not error.value.sent
+
+
+async def test_the_wrong_address_is_named() -> None:
+    async with FakeDify() as dify, DifyClient(base_url=dify.url.removesuffix("/v1"), api_key="app-test") as client:
+        with pytest.raises(DifyUnreachable, match="not Dify"):
+            await ask(client)
+
+
+async def test_the_key_is_in_no_message() -> None:
+    async with FakeDify() as dify, DifyClient(base_url=dify.url, api_key="app-secret-key") as client:
+        with pytest.raises(DifyUnauthorized) as error:
+            await ask(client)
+    assert "app-secret-key" not in f"{error.value!r} {error.value} {client!r} {client.fingerprint}"
+
+
+async def test_a_stopped_answer_ends_with_what_was_there() -> None:
+    async with pair() as (dify, client):
+        dify.answers.append(Script(TEXT * 10, cps=200))
+        answer = Answer(EN)
+        async with aclosing(client.ask(ASK)) as events:
+            async for event in events:
+                answer.apply(event)
+                if isinstance(event, Identified) and event.task_id:
+                    await client.stop(event.task_id, "user-1")
+        answer.close()
+    assert len(answer.text) < len(TEXT * 10)
+    assert answer.outcome is Outcome.SUCCEEDED, "a chat app's stopped answer ends like any other (seen)"
+
+
+async def test_leaving_early_closes_the_connection() -> None:
+    async with pair() as (dify, client):
+        dify.answers.append(Script(TEXT * 100, cps=100))
+        async with aclosing(client.ask(ASK)) as events:
+            await anext(events)
+    # the server's exit would fail on a connection that nobody closed
+
+
+async def test_two_askers_at_once_do_not_mix() -> None:
+    async with pair() as (dify, client):
+        dify.default = lambda query: Script(f"{query}! " * 50, cps=2000)
+        texts = {}
+
+        async def one(name: str) -> None:
+            answer, _ = await ask(client, Question(name, name))
+            texts[name] = answer.text
+
+        async with anyio.create_task_group() as tasks:
+            for name in ("ada", "bob", "eve"):
+                tasks.start_soon(one, name)
+    assert texts == {name: f"{name}! " * 50 for name in ("ada", "bob", "eve")}
+
+
+async def test_info_names_the_app() -> None:
+    async with pair("advanced-chat") as (_, client):
+        info = await client.info()
+    assert (info.mode, info.version) == ("advanced-chat", "1.14.1")
+
+
+async def test_a_conversation_of_somebody_else_is_gone() -> None:
+    async with pair() as (_, client):
+        answer, _ = await ask(client)
+        assert (await client.messages(answer.ids.conversation_id, "user-1"))[-1].answer == TEXT
+        with pytest.raises(ConversationGone):
+            await client.messages(answer.ids.conversation_id, "user-2")
+
+
+REPLAYED = [
+    step.name
+    for step in steps()
+    if step.path == "/v1/chat-messages" and step.streamed and step.end == "terminating chunk 0"
+    if "event: ping x" not in str(step.meta["sse_event_sequence"])
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recordings")
+    unpack(path)
+    return path
+
+
+@pytest.mark.parametrize("name", REPLAYED)
+async def test_a_replayed_stream_gives_the_same_answer_as_its_bytes(name: str, folder: Path) -> None:
+    step = next(step for step in steps() if step.name == name)
+    expected, _ = fold(step)
+    async with pair(idle=0.3, silence=0.2) as (dify, client):
+        dify.answers.append(Replay(folder / f"{name}.json"))
+        answer, _ = await ask(client)
+    assert (answer.text, answer.outcome) == (expected.text, expected.outcome)

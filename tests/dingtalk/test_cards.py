@@ -1,0 +1,467 @@
+"""The writer of cards, in virtual time, against an API that takes 120 ms a call and fails as told."""
+
+import re
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import anyio
+import pytest
+
+from cardbot.dingtalk.cards import FINISH_TIMEOUT, CardWriter, NoCards
+from cardbot.dingtalk.openapi import DirectSpace, Frame, GroupSpace, NewCard
+from cardbot.dingtalk.sheet import SHARED_TEMPLATE, Template
+from cardbot.errors import (
+    CardLost,
+    DingTalkRejected,
+    DingTalkUnreachable,
+    NotDelivered,
+    PermissionDenied,
+    QuotaExhausted,
+    Throttled,
+)
+from cardbot.messages import Person
+from cardbot.pacing import FLOOR, SPACING, Frames
+from cardbot.texts import EN
+from tests.values import DIRECT, GROUP, direct
+from tests.virtual import in_virtual_time
+
+LATENCY = 0.12
+OWN = Template("own.schema", "content")
+
+BUSY = Throttled("busy", status=403, code="Forbidden.AccessDenied.QpsLimitForAppkeyAndApi")
+LOST = DingTalkUnreachable("no answer")
+QUOTA = QuotaExhausted("used up", status=403, code="Forbidden.AccessDenied.ApiCountLimitForOrg")
+DENIED = PermissionDenied("no", status=403, code="Forbidden.AccessDenied.AccessTokenPermissionDenied")
+
+
+def rejected(code: str, status: int = 400) -> DingTalkRejected:
+    return DingTalkRejected(code, status=status, code=code)
+
+
+@dataclass
+class Call:
+    at: float
+    kind: str
+    content: str = ""
+    guid: str = ""
+    card: str = ""
+    params: Mapping[str, str] = field(default_factory=dict)
+
+
+class Api:
+    """Records calls; `errors` is asked before each whether it is to fail."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.cards: list[NewCard] = []
+        self.errors: dict[str, list[Exception | None]] = {}
+        self.always: dict[str, Exception] = {}
+        self.latency: Callable[[str], float] = lambda kind: LATENCY
+        self.under_way: dict[str, int] = {}
+
+    async def create_and_deliver(self, card: NewCard) -> str:
+        self.cards.append(card)
+        await self._call(Call(anyio.current_time(), "create", card=card.out_track_id, params=card.params))
+        return "carrier"
+
+    async def stream(self, frame: Frame) -> None:
+        kind = "failed" if frame.error else "final" if frame.finalize else "frame"
+        await self._call(Call(anyio.current_time(), kind, frame.content, frame.guid, frame.out_track_id))
+
+    async def update(self, out_track_id: str, params: Mapping[str, str]) -> None:
+        await self._call(Call(anyio.current_time(), "update", card=out_track_id, params=params))
+
+    async def _call(self, call: Call) -> None:
+        self.calls.append(call)
+        self.under_way[call.card] = self.under_way.get(call.card, 0) + 1
+        assert self.under_way[call.card] == 1, "two calls of one card at once"
+        try:
+            await anyio.sleep(self.latency(call.kind))
+        finally:
+            self.under_way[call.card] -= 1
+        error = self.errors.get(call.kind, []).pop(0) if self.errors.get(call.kind) else self.always.get(call.kind)
+        if error is not None:
+            raise error
+
+    @property
+    def kinds(self) -> list[str]:
+        return [call.kind for call in self.calls]
+
+
+@asynccontextmanager
+async def writer(
+    api: Api, *, template: Template = OWN, frames: Frames = Frames.SMOOTH, **options: int
+) -> AsyncGenerator[CardWriter]:
+    async with CardWriter(api, template, texts=EN, frames=frames, **options) as cards:
+        yield cards
+
+
+@in_virtual_time
+async def test_a_card_appears_before_any_text() -> None:
+    api = Api()
+    async with writer(api) as cards, cards.open(DIRECT):
+        await anyio.sleep(1)
+    assert api.kinds == ["create"]
+    assert api.cards[0].space == DirectSpace("user0001")
+    assert api.cards[0].params == {"content": "", "config": '{"autoLayout":true}'}
+    assert api.cards[0].preview_en == EN.preview.format(question="What is the weather?")
+
+
+@in_virtual_time
+async def test_in_a_group_the_asker_is_mentioned() -> None:
+    api = Api()
+    async with writer(api) as cards, cards.open(GROUP):
+        await anyio.sleep(1)
+    assert api.cards[0].space == GroupSpace("cidGROUP==")
+    assert api.cards[0].at == {"user0001": "Ada"}
+
+
+@in_virtual_time
+async def test_newest_text_wins_and_frames_keep_their_distance() -> None:
+    api = Api()
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        for length in range(1, 301):
+            card.show("x" * length)
+            await anyio.sleep(0.01)
+        await card.finish("x" * 300)
+    frames = [call for call in api.calls if call.kind == "frame"]
+    assert api.kinds == ["create", *["frame"] * len(frames), "final"]
+    assert frames[0].at == pytest.approx(LATENCY + SPACING)
+    assert all(b.at - a.at == pytest.approx(FLOOR) for a, b in pairwise(frames))
+    for call in frames:
+        assert len(call.content) == pytest.approx(call.at * 100, abs=2), "the frame held older text than there was"
+    assert api.calls[-1].content == "x" * 300
+    assert len({call.guid for call in api.calls}) == len(api.calls), "a guid was used for other content"
+
+
+@in_virtual_time
+async def test_the_last_text_before_a_pause_is_not_left_unsent() -> None:
+    api = Api()
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        card.show("one")
+        await anyio.sleep(1)
+        card.show("one two")
+        await anyio.sleep(10)
+        assert [call.content for call in api.calls if call.kind == "frame"] == ["one", "one two"]
+
+
+@in_virtual_time
+async def test_text_that_cannot_be_shown_yet_costs_no_frame() -> None:
+    api = Api()
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        card.show("See ")
+        await anyio.sleep(2)
+        card.show("See [the li")
+        await anyio.sleep(5)
+        assert [call.content for call in api.calls if call.kind == "frame"] == ["See"]
+        await card.finish("See [the link](https://example.com)")
+    assert api.calls[-1].content == "See [the link](https://example.com)"
+
+
+@in_virtual_time
+async def test_final_frame_waits_for_the_call_under_way_and_the_spacing() -> None:
+    api = Api()
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        card.show("one")
+        await anyio.sleep(LATENCY + SPACING + 0.05)
+        await card.finish("one two")
+    frame, final = api.calls[1:]
+    assert final.at == pytest.approx(frame.at + LATENCY + SPACING)
+
+
+@in_virtual_time
+async def test_an_answer_quicker_than_its_card_is_finished_without_a_text_frame() -> None:
+    api = Api()
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        await card.finish("Hello")
+    assert api.kinds == ["create", "final"]
+    assert api.calls[1].at == pytest.approx(LATENCY + SPACING)
+
+
+@in_virtual_time
+async def test_nothing_is_sent_after_the_final_frame() -> None:
+    api = Api()
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        await card.finish("Hello")
+        card.show("Hello again")
+        await anyio.sleep(60)
+    assert api.kinds == ["create", "final"]
+
+
+@in_virtual_time
+async def test_a_failed_answer_leaves_the_card_in_its_failed_state() -> None:
+    api = Api()
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        await card.fail("Half\n\nno credit")
+    assert (api.kinds, api.calls[-1].content) == (["create", "failed"], "Half\n\nno credit")
+
+
+@in_virtual_time
+async def test_a_template_without_a_failed_state_is_finished_instead() -> None:
+    api = Api()
+    api.always["failed"] = rejected("unknownError", 500)
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        await card.fail("Half\n\nno credit")
+    assert (api.kinds, api.calls[-1].content) == (["create", "failed", "final"], "Half\n\nno credit")
+
+
+@in_virtual_time
+async def test_a_throttled_text_frame_is_followed_by_a_newer_one() -> None:
+    api = Api()
+    api.errors["frame"] = [BUSY]
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        card.show("one")
+        await anyio.sleep(0.9)
+        card.show("one two")
+        await anyio.sleep(3)
+        await card.finish("one two three")
+    assert [(call.kind, call.content) for call in api.calls[1:]] == [
+        ("frame", "one"),
+        ("frame", "one two"),
+        ("final", "one two three"),
+    ]
+
+
+@in_virtual_time
+async def test_a_throttled_final_frame_is_repeated_until_it_is_accepted() -> None:
+    api = Api()
+    api.errors["final"] = [BUSY] * 5
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        await card.finish("Hello")
+    assert api.kinds == ["create", *["final"] * 6]
+
+
+@in_virtual_time
+async def test_a_final_frame_of_unknown_outcome_keeps_its_guid() -> None:
+    api = Api()
+    api.errors["final"] = [LOST, LOST]
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        await card.finish("Hello")
+    finals = [call for call in api.calls if call.kind == "final"]
+    assert len(finals) == 3
+    assert len({call.guid for call in finals}) == 1
+
+
+@in_virtual_time
+async def test_a_text_frame_of_unknown_outcome_is_repeated_with_its_guid_or_newer_text() -> None:
+    api = Api()
+    api.errors["frame"] = [LOST, LOST]
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        card.show("one")
+        await anyio.sleep(2.0)
+        card.show("one two")
+        await anyio.sleep(5)
+    same, again, newer = (call for call in api.calls if call.kind == "frame")
+    assert (same.content, same.guid) == (again.content, again.guid)
+    assert newer.content == "one two"
+    assert newer.guid != same.guid
+
+
+@in_virtual_time
+async def test_a_card_that_is_there_already_was_created_by_the_try_before() -> None:
+    api = Api()
+    api.errors["create"] = [LOST, rejected("param.cardAlreadyExist")]
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        await card.finish("Hello")
+    assert api.kinds == ["create", "create", "final"]
+    assert len({card.out_track_id for card in api.cards}) == 1
+
+
+@in_virtual_time
+async def test_a_creation_that_stays_unknown_is_probed_by_the_final_frame() -> None:
+    api = Api()
+    api.always["create"] = LOST
+    api.always["final"] = rejected("param.stream.outTrackId")
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        with pytest.raises(CardLost) as lost:
+            await card.finish("Hello")
+    assert lost.value.unseen == "Hello"
+    assert api.kinds == [*["create"] * 4, "final"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NotDelivered("spaceId is illegal"), rejected("param.templateNotExist"), QUOTA, DENIED],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_refused_card_is_lost_at_once(error: Exception) -> None:
+    @in_virtual_time
+    async def run() -> None:
+        api = Api()
+        api.always["create"] = error
+        async with writer(api) as cards, cards.open(DIRECT) as card:
+            card.show("Hel")
+            await anyio.sleep(5)
+            before = anyio.current_time()
+            with pytest.raises(CardLost) as lost:
+                await card.finish("Hello")
+            assert anyio.current_time() == before
+        assert lost.value.unseen == "Hello"
+        assert api.kinds == ["create"]
+
+    run()
+
+
+@in_virtual_time
+async def test_a_refused_final_frame_leaves_a_hint_and_the_text_to_somebody_else() -> None:
+    api = Api()
+    api.errors["final"] = [rejected("param.contentUnsafe")]
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        with pytest.raises(CardLost) as lost:
+            await card.finish("Hello")
+    assert lost.value.unseen == "Hello"
+    assert [call.content for call in api.calls if call.kind == "final"] == ["Hello", EN.elsewhere]
+
+
+@in_virtual_time
+async def test_a_card_that_takes_no_frame_at_all_is_closed_by_an_update() -> None:
+    """With a wrong content key every frame draws 500 `unknownError`; the card must not spin for ever."""
+    api = Api()
+    api.always["frame"] = api.always["final"] = rejected("unknownError", 500)
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        card.show("Hel")
+        await anyio.sleep(5)
+        with pytest.raises(CardLost):
+            await card.finish("Hello")
+    assert api.kinds == ["create", "frame", "final", "final", "update"]
+    assert api.calls[-1].params == {"content": EN.elsewhere, "flowStatus": "3"}
+
+
+@in_virtual_time
+async def test_without_the_streaming_permission_the_card_is_closed_by_an_update() -> None:
+    api = Api()
+    api.always["frame"] = api.always["final"] = DENIED
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        card.show("Hel")
+        await anyio.sleep(5)
+        with pytest.raises(CardLost):
+            await card.finish("Hello")
+    assert api.kinds == ["create", "frame", "final", "update"]
+
+
+@in_virtual_time
+async def test_a_final_frame_that_is_never_accepted_is_given_up_in_time() -> None:
+    api = Api()
+    api.always["final"] = BUSY
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        before = anyio.current_time()
+        with pytest.raises(CardLost):
+            await card.finish("Hello")
+        assert anyio.current_time() - before == pytest.approx(FINISH_TIMEOUT)
+        sent = len(api.calls)
+        await anyio.sleep(60)
+        assert len(api.calls) <= sent + 1, "a given up card went on calling"
+
+
+@in_virtual_time
+async def test_a_call_that_hangs_is_given_up_and_tried_again() -> None:
+    api = Api()
+    times = iter([LATENCY, 1000.0, LATENCY])
+    api.latency = lambda kind: next(times)
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        await card.finish("Hello")
+    assert api.kinds == ["create", "final", "final"]
+
+
+@in_virtual_time
+async def test_the_shared_template_is_told_each_state() -> None:
+    api = Api()
+    async with writer(api, template=SHARED_TEMPLATE) as cards, cards.open(DIRECT) as card:
+        card.show("Hel")
+        await anyio.sleep(3)
+        await card.finish("Hello")
+    assert api.kinds == ["create", "update", "frame", "final", "update"]
+    states = [call.params["flowStatus"] for call in api.calls if call.params]
+    assert states == ["1", "2", "3"]
+    assert api.calls[-1].params["msgContent"] == "Hello"
+    assert api.calls[0].params["sys_full_json_obj"] == '{"order":["msgContent"]}'
+
+
+@in_virtual_time
+async def test_the_shared_templates_closing_update_is_repeated_like_a_final_frame() -> None:
+    api = Api()
+    api.errors["update"] = [None, BUSY, LOST]
+    async with writer(api, template=SHARED_TEMPLATE) as cards, cards.open(DIRECT) as card:
+        await card.finish("Hello")
+    assert api.kinds == ["create", "update", "final", "update", "update", "update"]
+
+
+@in_virtual_time
+async def test_a_long_text_goes_on_in_a_second_card() -> None:
+    api = Api()
+    text = "\n\n".join(f"Paragraph {number}. " + "word " * 10 for number in range(20))
+    async with writer(api, card_characters=500) as cards, cards.open(DIRECT) as card:
+        card.show(text[:300])
+        await anyio.sleep(2)
+        card.show(text)
+        await anyio.sleep(2)
+        await card.finish(text)
+    finals = [call for call in api.calls if call.kind == "final"]
+    assert api.kinds.count("create") == len(finals) == 3
+    assert re.sub(r"\s+", "", "".join(call.content for call in finals)) == re.sub(r"\s+", "", text)
+
+
+@in_virtual_time
+async def test_only_the_part_that_no_card_shows_is_unseen() -> None:
+    api = Api()
+    text = "\n\n".join(["first " * 60, "second " * 60])
+    api.errors["create"] = [None, QUOTA]
+    async with writer(api, card_characters=500) as cards, cards.open(DIRECT) as card:
+        with pytest.raises(CardLost) as lost:
+            await card.finish(text)
+    assert "second" in lost.value.unseen
+    assert "first" not in lost.value.unseen
+
+
+@in_virtual_time
+async def test_a_further_card_whose_text_was_replaced_says_so() -> None:
+    api = Api()
+    async with writer(api, card_characters=500) as cards, cards.open(DIRECT) as card:
+        card.show("word " * 150)
+        await anyio.sleep(2)
+        await card.finish("Censored")
+    assert [call.content for call in api.calls if call.kind == "final"] == ["Censored", EN.withdrawn]
+
+
+@in_virtual_time
+async def test_a_direct_chat_with_an_outsider_can_show_no_card() -> None:
+    api = Api()
+    outsider = direct(sender=Person("$:LWCP_v1:$9", "", "Eve"))
+    async with writer(api) as cards, cards.open(outsider) as card:
+        card.show("Hel")
+        with pytest.raises(CardLost) as lost:
+            await card.finish("Hello")
+    assert lost.value.unseen == "Hello"
+    assert not api.calls
+
+
+@in_virtual_time
+async def test_without_a_template_every_card_is_lost_from_the_start() -> None:
+    async with NoCards() as cards, cards.open(DIRECT) as card:
+        card.show("Hel")
+        with pytest.raises(CardLost) as lost:
+            await card.fail("Hello")
+    assert lost.value.unseen == "Hello"
+
+
+@in_virtual_time
+async def test_fifty_answers_at_once_stay_below_the_ceiling_and_all_finish() -> None:
+    api = Api()
+
+    async def answer(number: int) -> None:
+        async with cards.open(direct(message_id=f"msg-{number}")) as card:
+            for length in range(1, 101):
+                card.show(f"{number} " + "x" * length)
+                await anyio.sleep(0.1)
+            await card.finish(f"{number} done")
+
+    async with writer(api) as cards, anyio.create_task_group() as tasks:
+        for number in range(50):
+            tasks.start_soon(answer, number)
+    finals = [call.content for call in api.calls if call.kind == "final"]
+    assert sorted(finals) == sorted(f"{number} done" for number in range(50))
+    for kinds in (["create"], ["frame", "final"]):
+        times = [call.at for call in api.calls if call.kind in kinds]
+        assert all(b - a >= 1.0 for a, b in zip(times, times[20:], strict=False))

@@ -1,0 +1,297 @@
+"""The story of one message, in virtual time, with small stand-ins for the four who take part."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import anyio
+import pytest
+
+from cardbot.errors import (
+    CardLost,
+    DifyBusy,
+    DifyRejected,
+    DifyUnauthorized,
+    DifyUnreachable,
+    DingTalkUnreachable,
+    StoreError,
+)
+from cardbot.events import Event, Failed, Identified, MessageEnded, TextDelta
+from cardbot.messages import Incoming, Person, Question
+from cardbot.ports import Card, ConversationKey
+from cardbot.reply import Desk, reply
+from cardbot.texts import EN
+from tests.values import DIRECT, GROUP, direct
+from tests.virtual import in_virtual_time
+
+
+@dataclass
+class Source:
+    """Says the given things, a second apart; an exception among them is raised."""
+
+    says: list[Event | Exception] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
+    closed: int = 0
+
+    async def ask(self, question: Question) -> AsyncGenerator[Event]:
+        self.questions.append(question)
+        try:
+            for event in self.says:
+                await anyio.sleep(1)
+                if isinstance(event, Exception):
+                    raise event
+                yield event
+        finally:
+            self.closed += 1
+
+
+@dataclass
+class Shown:
+    opened_at: float
+    texts: list[str] = field(default_factory=list)
+    final: tuple[str, str] | None = None
+
+
+class Screen:
+    """Keeps what is shown. Implements `Cards` and `Webhook`."""
+
+    def __init__(self) -> None:
+        self.cards: list[Shown] = []
+        self.replies: list[str] = []
+        self.card_error: Exception | None = None
+        self.webhook_error: Exception | None = None
+        self.finish_seconds = 0.1
+
+    @asynccontextmanager
+    async def open(self, incoming: Incoming) -> AsyncGenerator[Card]:
+        shown = Shown(anyio.current_time())
+        self.cards.append(shown)
+        screen = self
+
+        class OneCard:
+            def show(self, markdown: str) -> None:
+                assert shown.final is None, "text after the end"
+                shown.texts.append(markdown)
+
+            async def finish(self, markdown: str) -> None:
+                await self._end("done", markdown)
+
+            async def fail(self, markdown: str) -> None:
+                await self._end("failed", markdown)
+
+            async def _end(self, state: str, markdown: str) -> None:
+                await anyio.sleep(screen.finish_seconds)
+                if screen.card_error:
+                    raise screen.card_error
+                assert shown.final is None, "a second end"
+                shown.final = (state, markdown)
+
+        yield OneCard()
+
+    async def send(self, incoming: Incoming, markdown: str) -> None:
+        if self.webhook_error:
+            raise self.webhook_error
+        self.replies.append(markdown)
+
+
+class Memory:
+    """Implements `Store`."""
+
+    def __init__(self) -> None:
+        self.ids: dict[ConversationKey, str] = {}
+        self.error: StoreError | None = None
+        self.locks: dict[ConversationKey, anyio.Lock] = {}
+
+    async def conversation(self, key: ConversationKey) -> str:
+        if self.error:
+            raise self.error
+        return self.ids.get(key, "")
+
+    async def keep_conversation(self, key: ConversationKey, conversation_id: str) -> None:
+        if self.error:
+            raise self.error
+        self.ids[key] = conversation_id
+
+    async def forget_conversation(self, key: ConversationKey) -> None:
+        self.ids.pop(key, None)
+
+    async def first_seen(self, *names: str) -> bool:
+        return True
+
+    @asynccontextmanager
+    async def turn(self, key: ConversationKey) -> AsyncGenerator[None]:
+        async with self.locks.setdefault(key, anyio.Lock()):
+            yield
+
+
+@dataclass
+class World:
+    source: Source
+    screen: Screen = field(default_factory=Screen)
+    memory: Memory = field(default_factory=Memory)
+
+    @property
+    def desk(self) -> Desk:
+        return Desk(
+            source=self.source, cards=self.screen, webhook=self.screen, store=self.memory, texts=EN, app="app-1"
+        )
+
+
+CHAT = Identified(conversation_id="c-1", message_id="m-1", task_id="t-1")
+HELLO: list[Event | Exception] = [CHAT, TextDelta("Hel"), TextDelta("lo"), MessageEnded()]
+
+
+@in_virtual_time
+async def test_the_card_is_open_while_dify_is_asked_and_ends_with_the_whole_text() -> None:
+    world = World(Source(HELLO))
+    await reply(DIRECT, world.desk)
+    (card,) = world.screen.cards
+    assert card.opened_at == 0
+    assert card.texts == ["", "Hel", "Hello", "Hello"]
+    assert card.final == ("done", "Hello")
+    assert not world.screen.replies
+    assert world.source.closed == 1
+
+
+@in_virtual_time
+async def test_the_question_names_the_person_and_the_conversation() -> None:
+    world = World(Source(HELLO))
+    await reply(DIRECT, world.desk)
+    await reply(replace(DIRECT, text="And tomorrow?"), world.desk)
+    first, second = world.source.questions
+    assert first == Question("What is the weather?", "dingtalk:dingcorp:user0001", "")
+    assert second == Question("And tomorrow?", "dingtalk:dingcorp:user0001", "c-1")
+
+
+@in_virtual_time
+async def test_the_conversation_is_kept_from_its_first_event_on() -> None:
+    world = World(Source([CHAT, Failed("x", "no credit")]))
+    await reply(DIRECT, world.desk)
+    assert list(world.memory.ids.values()) == ["c-1"]
+
+
+@in_virtual_time
+async def test_a_conversation_belongs_to_one_person_in_one_chat() -> None:
+    world = World(Source(HELLO))
+    await reply(DIRECT, world.desk)
+    await reply(GROUP, world.desk)
+    await reply(replace(GROUP, sender=Person("$:2", "user0002", "Bob", "dingcorp")), world.desk)
+    assert [question.conversation_id for question in world.source.questions] == ["", "", ""]
+
+
+@in_virtual_time
+async def test_turns_of_one_conversation_run_one_after_the_other_and_each_card_is_there_at_once() -> None:
+    world = World(Source(HELLO))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(reply, DIRECT, world.desk)
+        await anyio.sleep(0.5)
+        tasks.start_soon(reply, direct(message_id="msg-2"), world.desk)
+    assert [card.opened_at for card in world.screen.cards] == [0, 0.5]
+    assert [question.conversation_id for question in world.source.questions] == ["", "c-1"]
+
+
+@in_virtual_time
+async def test_a_failure_of_dify_fails_the_card() -> None:
+    world = World(Source([CHAT, TextDelta("Hel"), Failed("x", "no credit")]))
+    await reply(DIRECT, world.desk)
+    assert world.screen.cards[0].final == ("failed", f"Hel\n\n{EN.failed.format(reason='no credit')}")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (DifyUnreachable("no route to 10.0.0.7"), EN.unavailable),
+        (DifyBusy("busy", status=400, code="invalid_param"), EN.busy),
+        (DifyUnauthorized("401", status=401, code="unauthorized"), EN.misconfigured),
+        (
+            DifyRejected("400", status=400, code="invalid_param", detail="name is required in input form"),
+            EN.failed.format(reason="name is required in input form"),
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_refusal_is_one_sentence_in_the_card(error: Exception, sentence: str) -> None:
+    @in_virtual_time
+    async def run() -> None:
+        world = World(Source([error]))
+        await reply(DIRECT, world.desk)
+        assert world.screen.cards[0].final == ("failed", sentence)
+        assert not world.screen.replies
+
+    run()
+
+
+@in_virtual_time
+async def test_a_lost_card_sends_the_unseen_text_as_a_plain_reply() -> None:
+    world = World(Source(HELLO))
+    world.screen.card_error = CardLost("refused", unseen="Hello")
+    await reply(DIRECT, world.desk)
+    assert world.screen.replies == ["Hello"]
+
+
+@in_virtual_time
+async def test_a_reply_that_cannot_be_delivered_at_all_does_not_stop_the_bot() -> None:
+    world = World(Source(HELLO))
+    world.screen.card_error = CardLost("refused", unseen="Hello")
+    world.screen.webhook_error = DingTalkUnreachable("nobody there")
+    await reply(DIRECT, world.desk)
+
+
+@in_virtual_time
+async def test_a_fault_of_ours_ends_the_card_with_a_reference() -> None:
+    world = World(Source([CHAT, TextDelta("Hel"), ZeroDivisionError()]))
+    await reply(DIRECT, world.desk)
+    final = world.screen.cards[0].final
+    assert final is not None
+    assert final[0] == "failed"
+    assert final[1].startswith("Hel\n\n" + EN.internal.split("{")[0])
+
+
+@in_virtual_time
+async def test_a_store_that_fails_costs_the_memory_and_not_the_answer() -> None:
+    world = World(Source(HELLO))
+    world.memory.error = StoreError("disk full")
+    await reply(DIRECT, world.desk)
+    assert world.screen.cards[0].final == ("done", "Hello")
+
+
+@in_virtual_time
+async def test_a_cancelled_reply_ends_its_card_with_the_text_so_far() -> None:
+    world = World(Source(HELLO))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(reply, DIRECT, world.desk)
+        await anyio.sleep(2.5)
+        tasks.cancel_scope.cancel()
+    assert world.screen.cards[0].final == ("done", f"Hel\n\n{EN.interrupted}")
+    assert world.source.closed == 1
+
+
+@in_virtual_time
+async def test_a_cancelled_reply_does_not_hold_up_the_exit() -> None:
+    world = World(Source(HELLO))
+    world.screen.finish_seconds = 1000
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(reply, DIRECT, world.desk)
+        await anyio.sleep(2.5)
+        tasks.cancel_scope.cancel()
+    assert anyio.current_time() < 10
+
+
+@pytest.mark.parametrize(
+    ("incoming", "sentence"),
+    [
+        (direct(kind="picture", text=""), EN.text_only),
+        (direct(kind="richText", text=""), EN.text_only),
+        (replace(GROUP, text=""), EN.empty),
+    ],
+)
+def test_a_message_that_asks_nothing_gets_a_polite_sentence_and_no_card(incoming: Incoming, sentence: str) -> None:
+    @in_virtual_time
+    async def run() -> None:
+        world = World(Source(HELLO))
+        await reply(incoming, world.desk)
+        assert world.screen.replies == [sentence]
+        assert not world.screen.cards
+        assert not world.source.questions
+
+    run()
