@@ -21,8 +21,8 @@ _OPEN_LIMIT = 200
 _LONG_LIMIT = 1_000
 """Characters of a link's address or of a table row. Our choice: signed download links have several hundred."""
 
-_LINE_LIMIT = 4_000
-"""Characters of a line up to which its marks are looked at. Our choice: bounds the cost, and no paragraph is longer."""
+_LINE_LIMIT = 2_000
+"""Characters of a line up to which its marks are looked at. Our choice: bounds the cost; paragraphs are shorter."""
 
 _HELD_CONSTRUCTS = 10
 """Constructs held back at once. Our choice: nesting in earnest needs four, and a stream of bare marks has to show."""
@@ -179,14 +179,13 @@ def _table_end(text: str, plain: int) -> int:
             return -1  # text right below the table
         if _cells(last) >= _columns(header):
             return len(text)
-        only_head = above is header and _piped(header)
-        return start - len(header) - 1 if only_head else start
+        return start
     if not _piped(last):
         return -1  # a table without outer pipes looks like text until its second line
     if not _piped(above):
         return start
-    may_be_second = len(lines) < 3 or not _piped(lines[-3])
-    return start - len(above) - 1 if may_be_second and _DELIMITER_START.fullmatch(last) else -1
+    second = len(lines) < 3 or not _piped(lines[-3])
+    return start if second and _DELIMITER_START.fullmatch(last) else -1
 
 
 def is_table_head(header: str, delimiter: str) -> bool:
@@ -239,9 +238,9 @@ def _line_end(line: str) -> tuple[int, str]:
                 at = tag.end()
             elif fresh and _TAG_START.match(line, start):
                 return start, ""
-        elif mark != "]":
+        elif mark[-1] == "[" and mark[0] != "\\":
             brackets.append(start)
-        elif brackets:
+        elif mark == "]" and brackets:
             opened = brackets.pop()
             if at == len(line) and len(line) - opened <= _OPEN_LIMIT:
                 return opened, ""  # an address may follow

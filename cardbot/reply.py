@@ -24,12 +24,12 @@ from cardbot.messages import Incoming, Question
 from cardbot.ports import Card, Cards, ConversationKey, Source, Store, Webhook
 from cardbot.texts import Texts
 
-LAST_WORD = 150.0
-"""Seconds for the final state: the card's own deadline, then the plain reply with its tries. Our choice."""
+PLAIN_REPLY = 60.0
+"""Seconds for a plain reply, in however many messages, with its tries. Our choice."""
 
 LAST_WORD_WHEN_LEAVING = 4.0
-"""The same when the program is being stopped. Our choice: with the drain before it, less than the 30 s that
-Kubernetes gives a process."""
+"""Seconds for a card's end when the program is being stopped. Our choice: with the drain before it, less than the
+30 s that Kubernetes gives a process."""
 
 USER_LIMIT = 255
 """Characters of Dify's `user`. Seen: a VARCHAR(255) in all versions."""
@@ -55,30 +55,31 @@ async def reply(incoming: Incoming, desk: Desk) -> None:
     if sentence := _why_not(incoming, desk.texts):
         await _send(incoming, sentence, desk.webhook)
         return
-    answer = Answer(desk.texts)
-    seconds = LAST_WORD
     async with desk.cards.open(incoming) as card:  # the card appears while Dify is being asked
+        answer = Answer(desk.texts)
         try:
-            async with aclosing(_answers(incoming, desk)) as events:
-                async for event in events:
-                    answer.apply(event)
-                    card.show(answer.markdown)  # never waits; the newest text wins
-        except DifyError as exc:
-            log.error("dify_refused", message=incoming.message_id, error=str(exc))
-            answer.refuse(_excuse(exc, desk.texts))
+            await _listen(incoming, desk, card, answer)
+            await _finish(incoming, desk, card, answer)
         except anyio.get_cancelled_exc_class():
-            seconds = LAST_WORD_WHEN_LEAVING
+            with anyio.move_on_after(LAST_WORD_WHEN_LEAVING, shield=True):
+                await _finish(incoming, desk, card, answer)
             raise
-        except Exception:  # one message's failure must not stop the bot, nor leave its card without an end
-            reference = uuid.uuid4().hex[:8]
-            log.exception("reply_failed", message=incoming.message_id, reference=reference)
-            answer.refuse(desk.texts.internal.format(reference=reference))
-        finally:
-            answer.close()
-            with anyio.move_on_after(seconds, shield=True) as last_word:
-                await _finish(incoming, card, answer, desk.webhook)
-            if last_word.cancelled_caught:
-                log.error("final_state_out_of_time", message=incoming.message_id, seconds=seconds)
+
+
+async def _listen(incoming: Incoming, desk: Desk, card: Card, answer: Answer) -> None:
+    """Show the answer as it grows, to its end or its failure."""
+    try:
+        async with aclosing(_answers(incoming, desk)) as events:
+            async for event in events:
+                answer.apply(event)
+                card.show(answer.markdown)  # never waits; the newest text wins
+    except DifyError as exc:
+        log.error("dify_refused", message=incoming.message_id, error=str(exc))
+        answer.refuse(_excuse(exc, desk.texts))
+    except Exception:  # one message's failure must not stop the bot, nor leave its card without an end
+        reference = uuid.uuid4().hex[:8]
+        log.exception("reply_failed", message=incoming.message_id, reference=reference)
+        answer.refuse(desk.texts.internal.format(reference=reference))
 
 
 async def _answers(incoming: Incoming, desk: Desk) -> AsyncGenerator[Event]:
@@ -97,24 +98,30 @@ async def _answers(incoming: Incoming, desk: Desk) -> AsyncGenerator[Event]:
                 yield event
 
 
-async def _finish(incoming: Incoming, card: Card, answer: Answer, webhook: Webhook) -> None:
+async def _finish(incoming: Incoming, desk: Desk, card: Card, answer: Answer) -> None:
+    """Bring the card to its end, or the same text to the person another way. May be called again if cancelled."""
+    answer.close()
     try:
         if answer.failed:
             await card.fail(answer.markdown)
         else:
             await card.finish(answer.markdown)
         log.info("answered", message=incoming.message_id, outcome=answer.outcome and answer.outcome.value, by="card")
-    except CardLost as lost:  # the same text, as much of it as no card shows, as a plain reply
+    except CardLost as lost:  # as much of the text as no card shows, as a plain reply
         log.warning("card_lost", message=incoming.message_id, error=str(lost))
-        await _send(incoming, lost.unseen, webhook)
+        await _send(incoming, lost.unseen, desk.webhook)
 
 
 async def _send(incoming: Incoming, markdown: str, webhook: Webhook) -> None:
-    try:
-        await webhook.send(incoming, markdown)
-        log.info("answered", message=incoming.message_id, by="webhook")
-    except DingTalkError as exc:
-        log.error("reply_lost", message=incoming.message_id, error=str(exc))
+    """Deliver a plain reply; not to be interrupted half-way, for nobody could say how much of it arrived."""
+    with anyio.move_on_after(PLAIN_REPLY, shield=True) as patience:
+        try:
+            await webhook.send(incoming, markdown)
+            log.info("answered", message=incoming.message_id, by="webhook")
+        except DingTalkError as exc:
+            log.error("reply_lost", message=incoming.message_id, error=str(exc))
+    if patience.cancelled_caught:
+        log.error("reply_lost", message=incoming.message_id, error=f"not delivered within {PLAIN_REPLY:.0f} s")
 
 
 async def _conversation(key: ConversationKey, store: Store) -> str:

@@ -194,6 +194,7 @@ class TestCode:
             "1. list\n    ```\n    <think>\n    ```",
             "````\n```\n<think>\n````",
             "```\n<think>",
+            "```\n\u3000```\n<think>",
             "Use `<think>` and `</think>`.",
             "Use `` `<think>` `` so.",
             "```<think>```",
@@ -222,9 +223,16 @@ class TestCode:
         splitter.feed("`" + "x" * 2_000 + "<think>why")
         assert splitter.thinking
 
+    def test_a_code_span_longer_than_the_wait_is_none_however_it_arrives(self) -> None:
+        text = "`" + "x" * 1_500 + "<think>`"
+        assert outcome(split(text)) == outcome(split(*text)) == ("`" + "x" * 1_500, "`", True)
+
     def test_thinking_may_quote_a_block(self) -> None:
         quoted = "```\n<think>\nx\n</think>\n```\nand `</think>`"
         assert outcome(split(f"<think>{quoted}\n</think>\nb")) == ("b", quoted, False)
+
+    def test_thinking_ends_after_a_block_that_it_quotes_in_an_open_fence(self) -> None:
+        assert split("<think>\n```\n<think>\nx\n</think>\n</think>\nAnswer").answer == "Answer"
 
     def test_a_fence_left_open_by_thinking_does_not_swallow_the_answer(self) -> None:
         assert (

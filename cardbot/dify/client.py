@@ -57,9 +57,7 @@ class AppInfo:
 class DifyClient:
     """One Dify app, named by its key. Use as an async context manager; implements `ports.Source`."""
 
-    def __init__(
-        self, *, base_url: str, api_key: str, idle_seconds: float = 120.0, silence: float = SILENCE
-    ) -> None:
+    def __init__(self, *, base_url: str, api_key: str, idle_seconds: float = 120.0, silence: float = SILENCE) -> None:
         self.fingerprint = hashlib.sha256(api_key.encode()).hexdigest()[:16]
         """Tells apps apart without telling the key: conversation ids of one app mean nothing to another."""
         self._http = httpx.AsyncClient(

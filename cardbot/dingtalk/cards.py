@@ -14,8 +14,8 @@ from cardbot.dingtalk.sheet import Sheet, Step, Template
 from cardbot.errors import CardbotError, CardLost, DingTalkError, DingTalkUnreachable
 from cardbot.messages import ChatKind, Incoming
 from cardbot.pacing import CARD_QPS, Frames, Lane, Pacing
-from cardbot.ports import Card
 from cardbot.paging import pages
+from cardbot.ports import Card
 from cardbot.render import snippet
 from cardbot.texts import EN, ZH, Texts
 
@@ -69,18 +69,18 @@ class CardWriter:
         self._pacing = Pacing(qps=qps, frames=frames)
         self._sheets: dict[Lane, _Posted] = {}
         self._wake = anyio.Event()
+        self._scope = anyio.CancelScope(shield=True)
         self._stack = AsyncExitStack()
-        self._tasks: TaskGroup
 
     async def __aenter__(self) -> Self:
-        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
-        self._tasks.start_soon(self._write)
+        tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        tasks.start_soon(self._write)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        self._tasks.cancel_scope.cancel()
+        self._scope.cancel()
         return await self._stack.__aexit__(kind, error, trace)
 
     @asynccontextmanager
@@ -96,10 +96,15 @@ class CardWriter:
         finally:
             card.leave()
 
-    def post(self, incoming: Incoming, space: DirectSpace | GroupSpace) -> "_Posted":
+    def post(self, incoming: Incoming, space: DirectSpace | GroupSpace, *, after: "_Posted | None" = None) -> "_Posted":
         """Take one more card of DingTalk in; its creation is the first thing it wants."""
-        now = anyio.current_time()
-        posted = _Posted(Sheet(self._template, now=now, elsewhere=self._texts.elsewhere), incoming, space)
+        sheet = Sheet(
+            self._template,
+            now=anyio.current_time(),
+            elsewhere=self._texts.elsewhere,
+            after=after and after.sheet,
+        )
+        posted = _Posted(sheet, incoming, space)
         self._sheets[posted.sheet.lane] = posted
         self._pacing.add(posted.sheet.lane)
         self.wake()
@@ -125,21 +130,30 @@ class CardWriter:
         return self._texts
 
     async def _write(self) -> None:
-        while True:
-            self._wake = anyio.Event()
-            now = anyio.current_time()
-            turn = self._pacing.next(now)
-            if isinstance(turn, float):
-                with anyio.move_on_after(max(0.0, turn - now)):
-                    await self._wake.wait()
-                continue
-            posted = self._sheets[turn]
-            step = posted.sheet.step()
-            assert step is not None, "a lane with a rank belongs to a sheet with a step"
-            if step is Step.FRAME and posted.sheet.nothing_new(now):
-                continue
-            self._pacing.begin(turn, now)
-            self._tasks.start_soon(self._perform, posted, step)
+        """Make the calls, one after the other or side by side, until the writer is left.
+
+        Shielded: when the program is cancelled, replies still bring their cards to an end, and need the writer.
+        """
+        with self._scope:
+            async with anyio.create_task_group() as calls:
+                while True:
+                    self._wake = anyio.Event()
+                    now = anyio.current_time()
+                    turn = self._pacing.next(now)
+                    if isinstance(turn, float):
+                        with anyio.move_on_after(max(0.0, turn - now)):
+                            await self._wake.wait()
+                    else:
+                        self._begin(self._sheets[turn], now, calls)
+
+    def _begin(self, posted: "_Posted", now: float, calls: TaskGroup) -> None:
+        sheet = posted.sheet
+        step = sheet.step()
+        assert step is not None, "a lane with a rank belongs to a sheet with a step"
+        if step is Step.FRAME and sheet.nothing_new(now):
+            return
+        self._pacing.begin(sheet.lane, now)
+        calls.start_soon(self._perform, posted, step)
 
     async def _perform(self, posted: "_Posted", step: Step) -> None:
         """Make one call and let the sheet learn its outcome."""
@@ -285,7 +299,7 @@ class _Card:
             return [markdown]
         texts = pages(markdown, self._writer.card_characters)
         while len(self._posted) < len(texts):
-            self._posted.append(self._writer.post(self._incoming, self._space))
+            self._posted.append(self._writer.post(self._incoming, self._space, after=self._posted[-1]))
         return texts
 
 

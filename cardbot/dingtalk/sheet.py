@@ -89,7 +89,7 @@ class Step(Enum):
 class Sheet:
     """The state of one card. Its `lane` always tells `Pacing` what it wants."""
 
-    def __init__(self, template: Template, *, now: float, elsewhere: str) -> None:
+    def __init__(self, template: Template, *, now: float, elsewhere: str, after: "Sheet | None" = None) -> None:
         self.out_track_id = f"cardbot-{uuid.uuid4().hex}"
         self.lane = Lane()
         self.carrier_id = ""
@@ -99,6 +99,10 @@ class Sheet:
         """Whether nothing more will be done: the final state is reached, or is out of reach."""
         self._template = template
         self._elsewhere = elsewhere
+        self._follower: Sheet | None = None
+        self._held = after is not None and not after.seen
+        if after is not None:
+            after._follower = self
         self._created = False
         self._writing = template.family is Family.OWN
         self._muted = False  # text frames are refused; only the final one is still tried
@@ -112,6 +116,11 @@ class Sheet:
         self._frame: Frame | None = None  # of unknown outcome: repeated with the same guid
         self._tries = 0
         self._plan(now)
+
+    @property
+    def seen(self) -> bool:
+        """Whether it is in the chat, or never will be: only then may the card that follows it be put there."""
+        return self._created or self.settled
 
     def show(self, markdown: str, now: float) -> None:
         """The newest text; what was shown of it is of no more interest."""
@@ -129,11 +138,11 @@ class Sheet:
         """No more calls: whoever waited has waited long enough."""
         self.error = self.error or error
         self.settled = True
-        self.lane.rank = None
+        self._plan(self.lane.since)
 
     def step(self) -> Step | None:
         """The call that is to be made next."""
-        if self.settled:
+        if self.settled or self._held:
             return None
         if not self._created:
             return Step.CREATE
@@ -276,3 +285,10 @@ class Sheet:
             self.lane.since = now
         self.lane.rank = rank
         self.lane.path = step.path if step else ""
+        if self.seen:
+            self._release(now)
+
+    def _release(self, now: float) -> None:
+        if self._follower is not None and self._follower._held:
+            self._follower._held = False
+            self._follower._plan(now)

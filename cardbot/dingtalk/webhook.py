@@ -14,7 +14,7 @@ import anyio
 import httpx
 import structlog
 
-from cardbot import render
+from cardbot import paging, render
 from cardbot.dingtalk.hosts import is_trusted_webhook
 from cardbot.dingtalk.openapi import ROBOT_MESSAGE_LIMIT, OpenApi, markdown_param
 from cardbot.dingtalk.refusals import WEBHOOK_BUSY, check_answer_of_webhook
@@ -67,6 +67,7 @@ class Replies:
         are in the chat. `DingTalkUnreachable` means that nobody knows about that piece: it is not sent another way,
         or it might be read twice.
         """
+        markdown = markdown.encode("utf-8", "replace").decode()  # half a surrogate pair has no bytes to count
         title = render.snippet(markdown) or self._texts.answer_title
         left = deque(_pieces(markdown, BODY_LIMIT, lambda piece: len(_body(title, piece))))
         try:
@@ -120,7 +121,7 @@ class Replies:
             raise because
         log.info("webhook_bypassed", message=incoming.message_id, reason=str(because), pieces=len(pieces))
         for piece in pieces:
-            for part in _pieces(piece, ROBOT_MESSAGE_LIMIT, lambda part: _size(markdown_param(title, part))):
+            for part in _pieces(piece, ROBOT_MESSAGE_LIMIT, lambda part: len(markdown_param(title, part).encode())):
                 match chat.kind:
                     case ChatKind.DIRECT:
                         await self._send_to_person(sender.staff_id, title, part)
@@ -146,10 +147,6 @@ def _body(title: str, piece: str) -> bytes:
     return encoded({"msgtype": "markdown", "markdown": markdown, "msgUuid": str(uuid.uuid4())})
 
 
-def _size(param: str) -> int:
-    return len(param.encode("utf-8", "replace"))
-
-
 def _pieces(markdown: str, limit: int, weight: Callable[[str], int]) -> list[str]:
     """The text in pieces whose `weight` is at most `limit`.
 
@@ -158,7 +155,7 @@ def _pieces(markdown: str, limit: int, weight: Callable[[str], int]) -> list[str
     """
     bytes_of_text = limit - 500  # the JSON around the text, with a title of 30 characters
     while True:
-        pieces = render.pieces(markdown, bytes_of_text)
+        pieces = paging.pieces(markdown, bytes_of_text)
         if all(weight(piece) <= limit for piece in pieces):
             return pieces
         bytes_of_text = bytes_of_text * 3 // 4

@@ -398,9 +398,21 @@ async def test_a_long_text_goes_on_in_a_second_card() -> None:
         card.show(text)
         await anyio.sleep(2)
         await card.finish(text)
-    finals = [call for call in api.calls if call.kind == "final"]
+    finals = {call.card: call.content for call in api.calls if call.kind == "final"}
     assert api.kinds.count("create") == len(finals) == 3
-    assert re.sub(r"\s+", "", "".join(call.content for call in finals)) == re.sub(r"\s+", "", text)
+    shown = "".join(finals[card.out_track_id] for card in api.cards)
+    assert re.sub(r"\s+", "", shown) == re.sub(r"\s+", "", text), "the cards do not follow one another"
+
+
+@in_virtual_time
+async def test_a_further_card_is_put_into_the_chat_after_the_one_before() -> None:
+    api = Api()
+    api.errors["create"] = [LOST, None, LOST]
+    async with writer(api, card_characters=500) as cards, cards.open(DIRECT) as card:
+        await card.finish("word " * 250)
+    creations = [call.card for call in api.calls if call.kind == "create"]
+    first, second, third = dict.fromkeys(creations)
+    assert creations == [first, first, second, second, third]
 
 
 @in_virtual_time
@@ -422,7 +434,8 @@ async def test_a_further_card_whose_text_was_replaced_says_so() -> None:
         card.show("word " * 150)
         await anyio.sleep(2)
         await card.finish("Censored")
-    assert [call.content for call in api.calls if call.kind == "final"] == ["Censored", EN.withdrawn]
+    finals = {call.card: call.content for call in api.calls if call.kind == "final"}
+    assert [finals[card.out_track_id] for card in api.cards] == ["Censored", EN.withdrawn]
 
 
 @in_virtual_time
@@ -465,3 +478,16 @@ async def test_fifty_answers_at_once_stay_below_the_ceiling_and_all_finish() -> 
     for kinds in (["create"], ["frame", "final"]):
         times = [call.at for call in api.calls if call.kind in kinds]
         assert all(b - a >= 1.0 for a, b in zip(times, times[20:], strict=False))
+
+
+@in_virtual_time
+async def test_a_cancelled_program_still_finishes_a_card_whose_owner_insists() -> None:
+    api = Api()
+    with anyio.CancelScope() as program:
+        async with writer(api) as cards, cards.open(DIRECT) as card:
+            card.show("Hel")
+            await anyio.sleep(2)
+            program.cancel()
+            with anyio.CancelScope(shield=True):
+                await card.finish("Hello")
+    assert api.kinds == ["create", "frame", "final"]

@@ -98,7 +98,7 @@ async def test_reply_on_the_wire(server: Server, replies: Replies, direct: Incom
     assert request.headers["content-type"] == "application/json; charset=utf-8"
     body = request.json()
     assert body.pop("msgUuid")
-    assert body == {"msgtype": "markdown", "markdown": {"title": "Hello", "text": "## Hello\n\n你好"}}
+    assert body == {"msgtype": "markdown", "markdown": {"title": "Hello 你好", "text": "## Hello\n\n你好"}}
 
 
 async def test_webhook_never_sees_the_token(server: Server, api: OpenApi, replies: Replies, direct: Incoming) -> None:
@@ -131,6 +131,12 @@ async def test_long_reply_goes_out_whole_in_messages_that_fit(
     assert all(len(request.body) < 20_000 for request in server.to(HOOK))
     everything = "\n\n".join(texts_at_webhook(server))
     assert all(paragraph in everything for paragraph in paragraphs)
+
+
+async def test_half_a_surrogate_pair_does_not_stop_a_reply(server: Server, replies: Replies, direct: Incoming) -> None:
+    await replies.send(direct, "cut \ud83d here")
+
+    assert texts_at_webhook(server) == ["cut ? here"]
 
 
 async def test_each_message_of_a_long_reply_has_its_own_id(server: Server, replies: Replies, direct: Incoming) -> None:
