@@ -117,6 +117,32 @@ def ask(question: str, env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
         say.print(answer.markdown.removeprefix(answer.text).strip())
 
 
+@app.command()
+def playground(
+    once: Annotated[str, typer.Option(help="The question. The card's growth is printed here as it happens.")],
+    env_file: EnvFile = DEFAULT_ENV_FILE,
+) -> None:
+    """Try the robot without any account: a simulated DingTalk, and a scripted Dify unless DIFY_API_KEY is set."""
+    try:
+        from cardbot.playground.once import ask_once
+    except ModuleNotFoundError as exc:
+        _stop(f"The playground needs the package {exc.name}: pip install 'cardbot[web]'.")
+    from cardbot.logs import set_up
+    from cardbot.settings import DifySettings, is_set
+    from cardbot.terminal import CardView
+
+    set_up("ERROR")
+    dify = None
+    if is_set("DIFY_API_KEY", env_file):
+        dify = _load(partial(DifySettings.load, env_file), partial(DifySettings.advice, env_file))
+
+    async def watch() -> None:
+        with CardView(once, "your Dify app" if dify else "a scripted Dify") as view:
+            view.end(await ask_once(once, dify, view.show))
+
+    _run(watch)
+
+
 def _type(shown: str, text: str) -> str:
     """Write what is new. A text that was replaced begins again on a line of its own."""
     if not text.startswith(shown):
