@@ -188,11 +188,17 @@ def _explain_dify(base_url: str, error: DifyError) -> str:
     """One sentence that says what to change."""
     match error:
         case DifyUnauthorized():
-            return f"{error} Check DIFY_API_KEY: it is on the app's page, under API Access, and begins with app-."
+            return (
+                "Set DIFY_API_KEY to the key on the app's page, under API Access: Dify does not accept the present one"
+                f" ({error.status} {error.code}: {error.detail.rstrip('.')})."
+            )
         case DifyWrongApp():
-            return f"{error} DIFY_API_KEY must be the key of a published chat app, agent or chatflow."
+            return (
+                "Set DIFY_API_KEY to the key of a published chat app, agent or chatflow: the present one belongs to an"
+                f" app that cannot be asked in a chat ({error.status} {error.code})."
+            )
         case DifyUnreachable():
-            return f"{error} Check DIFY_BASE_URL: it is {base_url}, and normally ends in /v1."
+            return f"Check DIFY_BASE_URL, which is {base_url} and normally ends in /v1: {error}"
         case _:
             return str(error)
 
@@ -200,7 +206,3 @@ def _explain_dify(base_url: str, error: DifyError) -> str:
 def _stop(sentence: str) -> NoReturn:
     say.print(f"[red]error:[/] {sentence}", soft_wrap=True)
     raise typer.Exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,5 @@
+"""`python -m cardbot` is the command `cardbot`."""
+
+from cardbot.cli import main
+
+main()

@@ -1,0 +1,206 @@
+"""The commands as people run them: in a process of their own."""
+
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.abc import Process
+
+from cardbot import __version__
+from cardbot.playground.cards import State
+from cardbot.playground.dify import FakeDify
+from cardbot.playground.platform import TEMPLATE_ID, Platform
+from cardbot.playground.script import Script
+from tests.desk import ELSEWHERE
+
+pytestmark = pytest.mark.anyio
+
+QUIET = {"PATH": "/usr/bin:/bin", "NO_COLOR": "1", "COLUMNS": "120"}
+
+
+async def cardbot(*arguments: str, env: Mapping[str, str], folder: Path) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error."""
+    done = await anyio.run_process(
+        [sys.executable, "-m", "cardbot", *arguments], env={**QUIET, **env}, cwd=folder, check=False
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def key_for(dify: FakeDify, key: str = "app-test") -> dict[str, str]:
+    return {"DIFY_BASE_URL": dify.url, "DIFY_API_KEY": key, "CARDBOT_LANGUAGE": "en"}
+
+
+async def test_version(tmp_path: Path) -> None:
+    assert await cardbot("--version", env={}, folder=tmp_path) == (0, f"{__version__}\n", "")
+
+
+async def test_help_names_the_commands(tmp_path: Path) -> None:
+    code, out, _ = await cardbot("--help", env={}, folder=tmp_path)
+    assert code == 0
+    assert all(command in out for command in ("run", "ask", "playground"))
+
+
+async def test_ask_types_the_answer_out(tmp_path: Path) -> None:
+    async with FakeDify(api_key="app-test") as dify:
+        dify.default = Script("It is sunny. 晴天", think="hm", cps=200)
+        assert await cardbot("ask", "hello", env=key_for(dify), folder=tmp_path) == (0, "It is sunny. 晴天\n", "")
+
+
+async def test_ask_shows_a_replaced_answer_on_a_line_of_its_own(tmp_path: Path) -> None:
+    async with FakeDify(api_key="app-test") as dify:
+        dify.default = Script("It is sunny.", replace="Censored", cps=200)
+        code, out, _ = await cardbot("ask", "hello", env=key_for(dify), folder=tmp_path)
+    assert (code, out) == (0, "It is sunny.\nCensored\n")
+
+
+async def test_settings_come_from_an_env_file_too(tmp_path: Path) -> None:
+    async with FakeDify(api_key="app-test") as dify:
+        (tmp_path / ".env").write_text("\n".join(f"{name}={value}" for name, value in key_for(dify).items()))
+        dify.default = Script("sunny")
+        assert await cardbot("ask", "hello", env={}, folder=tmp_path) == (0, "sunny\n", "")
+
+
+async def test_a_wrong_key_is_one_sentence(tmp_path: Path) -> None:
+    async with FakeDify(api_key="app-test") as dify:
+        code, out, err = await cardbot("ask", "hello", env=key_for(dify, "app-wrong-key"), folder=tmp_path)
+    assert (code, out) == (1, "")
+    assert err.startswith("error: Set DIFY_API_KEY to the key on the app's page")
+    assert err.count("\n") == 1
+    assert "app-wrong-key" not in err
+
+
+async def test_a_wrong_address_is_one_sentence(tmp_path: Path) -> None:
+    async with FakeDify(api_key="app-test") as dify:
+        env = {**key_for(dify), "DIFY_BASE_URL": dify.url.removesuffix("/v1")}
+        code, out, err = await cardbot("ask", "hello", env=env, folder=tmp_path)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: Check DIFY_BASE_URL, which is {env['DIFY_BASE_URL']} and normally ends in /v1")
+    assert err.count("\n") == 1
+
+
+async def test_nobody_at_the_address_is_one_sentence(tmp_path: Path) -> None:
+    env = {"DIFY_API_KEY": "app-test", "DIFY_BASE_URL": "http://127.0.0.1:9/v1"}
+    code, _, err = await cardbot("ask", "hello", env=env, folder=tmp_path)
+    assert code == 1
+    assert err.startswith("error: Check DIFY_BASE_URL")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("app", ["workflow", "completion"])
+async def test_an_app_of_another_kind_is_one_sentence(app: str, tmp_path: Path) -> None:
+    async with FakeDify(app=app, api_key="app-test") as dify:  # type: ignore[arg-type]  # a literal by parametrisation
+        code, out, err = await cardbot("ask", "hello", env=key_for(dify), folder=tmp_path)
+    assert (code, out) == (1, "")
+    assert err.startswith("error: Set DIFY_API_KEY to the key of a published chat app")
+    assert err.count("\n") == 1
+
+
+async def test_an_answer_that_fails_shows_what_came_and_the_reason(tmp_path: Path) -> None:
+    async with FakeDify(api_key="app-test") as dify:
+        dify.default = Script("It is sunny.", end="error", at=5, error="no credit")
+        code, out, err = await cardbot("ask", "hello", env=key_for(dify), folder=tmp_path)
+    assert (code, out) == (1, "It is\n")
+    assert "no credit" in err
+
+
+async def test_settings_that_are_missing_are_named_together(tmp_path: Path) -> None:
+    code, _, err = await cardbot("run", env={"DINGTALK_APP_KEY": "ding1"}, folder=tmp_path)
+    assert code == 1
+    for name in ("DINGTALK_CLIENT_ID", "DINGTALK_CLIENT_SECRET", "DIFY_API_KEY"):
+        assert f"error: {name} is missing" in err
+    assert "rename it to DINGTALK_CLIENT_ID" in err
+
+
+async def test_a_slip_of_the_pen_is_noted(tmp_path: Path) -> None:
+    async with FakeDify(api_key="app-test") as dify:
+        dify.default = Script("sunny")
+        env = {**key_for(dify), "CARDBOT_LANGAUGE": "en"}
+        code, _, err = await cardbot("ask", "hello", env=env, folder=tmp_path)
+    assert code == 0
+    assert "CARDBOT_LANGAUGE is not a setting; did you mean CARDBOT_LANGUAGE?" in err
+
+
+async def test_the_playground_prints_a_growing_card(tmp_path: Path) -> None:
+    code, out, err = await cardbot("playground", "--once", "What is this?", env={}, folder=tmp_path)
+    assert (code, err) == (0, "")
+    assert out.index("pending") < out.index("writing") < out.index("done")
+    assert out.count("writing") >= 3
+    assert "You asked: What is this?" in out
+
+
+async def test_the_playground_asks_the_configured_dify(tmp_path: Path) -> None:
+    async with FakeDify(api_key="app-test") as dify:
+        dify.default = Script("It is sunny.")
+        code, out, _ = await cardbot("playground", "--once", "hello", env=key_for(dify), folder=tmp_path)
+    assert code == 0
+    assert "done     It is sunny." in out
+
+
+def run_settings(platform: Platform, dify: FakeDify, folder: Path) -> dict[str, str]:
+    return {
+        **key_for(dify),
+        "DINGTALK_CLIENT_ID": "dingtest",
+        "DINGTALK_CLIENT_SECRET": "secret",
+        "DINGTALK_CARD_TEMPLATE_ID": TEMPLATE_ID,
+        "DINGTALK_OPENAPI_ENDPOINT": platform.url,
+        "CARDBOT_STORE": f"sqlite:///{folder / 'cardbot.db'}",
+        "CARDBOT_DRAIN_SECONDS": "1",
+    }
+
+
+async def start(platform: Platform, dify: FakeDify, folder: Path) -> Process:
+    command = [sys.executable, "-m", "cardbot", "run"]
+    process = await anyio.open_process(command, env={**QUIET, **run_settings(platform, dify, folder)}, cwd=folder)
+    await platform.connected()
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_run_finishes_open_cards_and_exits_0_when_told_to(number: signal.Signals, tmp_path: Path) -> None:
+    async with (
+        Platform(client_id="dingtest", client_secret="secret") as platform,
+        FakeDify(api_key="app-test", linger=0) as dify,
+    ):
+        dify.default = Script("It is sunny. " * 100, cps=100)
+        process = await start(platform, dify, tmp_path)
+        async with process:
+            await platform.say("hello")
+            await platform.wait_for(lambda: any(card.frames for card in platform.cards.values()))
+            process.send_signal(number)
+            with anyio.fail_after(15):
+                assert await process.wait() == 0
+        (card,) = platform.cards.values()
+        assert card.state is State.DONE
+        assert card.content.startswith("It is sunny.")
+        assert card.content != ELSEWHERE
+        assert platform.violations == []
+
+
+async def test_a_second_signal_means_at_once(tmp_path: Path) -> None:
+    async with (
+        Platform(client_id="dingtest", client_secret="secret") as platform,
+        FakeDify(api_key="app-test", linger=0) as dify,
+    ):
+        dify.default = Script("It is sunny. " * 100, cps=100)
+        process = await start(platform, dify, tmp_path)
+        async with process:
+            await platform.say("hello")
+            await platform.wait_for(lambda: any(card.frames for card in platform.cards.values()))
+            process.send_signal(signal.SIGTERM)
+            await platform.wait_for(lambda: not platform.connections)
+            process.send_signal(signal.SIGTERM)
+            with anyio.fail_after(5):
+                assert await process.wait() == 128 + signal.SIGTERM
+
+
+async def test_a_wrong_secret_ends_run_with_a_sentence(tmp_path: Path) -> None:
+    async with (
+        Platform(client_id="dingtest", client_secret="another") as platform,
+        FakeDify(api_key="app-test", linger=0) as dify,
+    ):
+        code, _, err = await cardbot("run", env=run_settings(platform, dify, tmp_path), folder=tmp_path)
+    assert code == 1
+    assert "DINGTALK_CLIENT_SECRET" in err
