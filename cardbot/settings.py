@@ -218,6 +218,11 @@ def variables(kind: type[BaseSettings]) -> dict[str, Any]:
     return {str(field.alias): field for field in kind.model_fields.values()}
 
 
+def is_set(name: str, env_file: Path | None = None) -> bool:
+    """Whether a variable has a value, in the environment or the env file."""
+    return name in _present(Settings, env_file)
+
+
 def _present(kind: type[BaseSettings], env_file: Path | None) -> set[str]:
     """The names that are set, whether known or not."""
     environment = EnvSettingsSource(kind, case_sensitive=True)
