@@ -124,7 +124,7 @@ def playground(
 ) -> None:
     """Try the robot without any account: a simulated DingTalk, and a scripted Dify unless DIFY_API_KEY is set."""
     try:
-        from cardbot.playground.once import ask_once
+        from cardbot.playground.once import Sight, ask_once
     except ModuleNotFoundError as exc:
         _stop(f"The playground needs the package {exc.name}: pip install 'cardbot[web]'.")
     from cardbot.logs import set_up
@@ -136,11 +136,16 @@ def playground(
     if is_set("DIFY_API_KEY", env_file):
         dify = _load(partial(DifySettings.load, env_file), partial(DifySettings.advice, env_file))
 
+    stays: list[Sight] = []
+
     async def watch() -> None:
         with CardView(once, "your Dify app" if dify else "a scripted Dify") as view:
-            view.end(await ask_once(once, dify, view.show))
+            stays.append(await ask_once(once, dify, view.show))
+            view.end(stays[0])
 
     _run(watch)
+    if stays[0].state == "failed":
+        raise typer.Exit(1)
 
 
 def _type(shown: str, text: str) -> str:

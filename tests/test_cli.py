@@ -14,6 +14,7 @@ from cardbot.playground.cards import State
 from cardbot.playground.dify import FakeDify
 from cardbot.playground.platform import TEMPLATE_ID, Platform
 from cardbot.playground.script import Script
+from cardbot.texts import EN
 from tests.desk import ELSEWHERE
 
 pytestmark = pytest.mark.anyio
@@ -137,6 +138,13 @@ async def test_the_playground_asks_the_configured_dify(tmp_path: Path) -> None:
         code, out, _ = await cardbot("playground", "--once", "hello", env=key_for(dify), folder=tmp_path)
     assert code == 0
     assert "done     It is sunny." in out
+
+
+async def test_the_playground_shows_how_a_wrong_key_ends(tmp_path: Path) -> None:
+    async with FakeDify(api_key="app-test") as dify:
+        code, out, _ = await cardbot("playground", "--once", "hello", env=key_for(dify, "app-wrong"), folder=tmp_path)
+    assert code == 1
+    assert EN.misconfigured in out
 
 
 def run_settings(platform: Platform, dify: FakeDify, folder: Path) -> dict[str, str]:

@@ -549,7 +549,7 @@ async def test_one_answer_too_many_is_a_400() -> None:
     async with dify_and_client(max_active=1) as (dify, client):
         dify.answers.append(Script(end="stall"))
         async with client.stream("POST", "/chat-messages", json=question()) as first:
-            await read_until(first, b'"answer"')
+            _, _rest = await read_until(first, b'"answer"')  # kept: the stream is closed with its last reference
             refused = await client.post("/chat-messages", json=question())
     assert (refused.status_code, refused.json()["code"]) == (400, "invalid_param")
     assert refused.json()["message"].startswith("Too many requests.")
