@@ -47,6 +47,8 @@ class Bot:
         """
         settings = self._settings
         async with AsyncExitStack() as stack:
+            # First in, last out: answers are kept to the end, and what is wrong with it is not wrapped by a task group.
+            store = await stack.enter_async_context(open_store(settings.store))
             api = await stack.enter_async_context(
                 OpenApi(
                     client_id=settings.client_id,
@@ -66,7 +68,7 @@ class Bot:
                 source=dify,
                 cards=await stack.enter_async_context(self._cards(api)),
                 webhook=Replies(api, texts=texts_in(settings.language)),
-                store=await stack.enter_async_context(open_store(settings.store)),
+                store=store,
                 texts=texts_in(settings.language),
                 app=dify.fingerprint,
             )
@@ -79,9 +81,11 @@ class Bot:
             )
             self._answers = await stack.enter_async_context(anyio.create_task_group())
             self._answers.start_soon(_introduce, dify)
-            await self._listen(stream, leave)
+            refusal = await self._listen(stream, leave)
             await self._drain()
             self._answers.cancel_scope.cancel()
+        if refusal:
+            raise refusal
 
     def _cards(self, api: OpenApi) -> "CardWriter | NoCards":
         settings = self._settings
@@ -105,23 +109,23 @@ class Bot:
             frames=Frames(settings.frames),
         )
 
-    async def _listen(self, stream: Stream, leave: anyio.Event) -> None:
-        """Take messages until told to leave, or until DingTalk refuses the app."""
-        refusal: list[CardbotError] = []
+    async def _listen(self, stream: Stream, leave: anyio.Event) -> CardbotError | None:
+        """Take messages until told to leave, or until DingTalk refuses the app: that refusal is returned."""
+        refusal: CardbotError | None = None
 
         async def run() -> None:
+            nonlocal refusal
             try:
                 await stream.run()
             except CardbotError as exc:
-                refusal.append(exc)
-                leave.set()
+                refusal = exc
+                tasks.cancel_scope.cancel()
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(run)
             await leave.wait()
             tasks.cancel_scope.cancel()
-        if refusal:
-            raise refusal[0]
+        return refusal
 
     def _receive(self, frame_id: str, data: Mapping[str, Any]) -> None:
         """Take one pushed message. Its acknowledgement is out; the work happens elsewhere."""
@@ -138,6 +142,8 @@ class Bot:
             if await self._is_new(frame_id, incoming):
                 log.info("message", message=incoming.message_id, kind=incoming.kind, chat=incoming.chat.kind.value)
                 await reply(incoming, self._desk)
+        except Exception:  # one message's failure must not stop the bot
+            log.exception("answer_failed", message=incoming.message_id)
         finally:
             self._under_way -= 1
             if not self._under_way:
@@ -148,7 +154,9 @@ class Bot:
 
         One group message that mentions two robots has the same message id for both, hence the robot's code.
         """
-        names = (f"frame:{frame_id}", f"message:{incoming.robot_code}:{incoming.message_id}")
+        names = [f"message:{incoming.robot_code}:{incoming.message_id}"]
+        if frame_id:
+            names.append(f"frame:{frame_id}")
         try:
             new = await self._desk.store.first_seen(*names)
         except StoreError as exc:  # rather an answer twice than none

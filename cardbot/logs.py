@@ -8,6 +8,9 @@ import structlog
 SPEAKING_LIBRARIES = ("httpx", "httpcore", "websockets", "dingtalk_stream", "asyncio")
 """Libraries that log addresses, headers or frames below WARNING: a session webhook's URL is as good as a password."""
 
+_TRACEBACKS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+"""Without the local variables, which both of structlog's usual renderers show: they hold secrets and answers."""
+
 
 def set_up(level: str) -> None:
     """Configure logging for a program; a library's user does this in their own way."""
@@ -18,15 +21,15 @@ def set_up(level: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if pretty else "iso", utc=not pretty),
             *(
-                [structlog.dev.ConsoleRenderer()]
+                [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
                 if pretty
                 else [
-                    structlog.processors.dict_tracebacks,
+                    structlog.processors.ExceptionRenderer(_TRACEBACKS),
                     structlog.processors.JSONRenderer(ensure_ascii=False),
                 ]
             ),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -35,6 +35,9 @@ PREFIXES = ("CARDBOT_", "DINGTALK_", "DING_CLIENT_", "DIFY_")
 PUBLIC_TEMPLATE = "public"
 """Value of `DINGTALK_CARD_TEMPLATE_ID` for DingTalk's shared template: a first try needs no template of one's own."""
 
+STORES = ("sqlite:///", "redis://", "rediss://")
+"""How a store's URL begins, if it is not `memory:`."""
+
 
 def _default_store() -> str:
     return f"sqlite:///{user_state_path('cardbot', appauthor=False) / 'cardbot.db'}"
@@ -43,8 +46,12 @@ def _default_store() -> str:
 def _address(value: str) -> str:
     """An http(s) address without a slash at its end."""
     address = value.strip().rstrip("/")
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(address)
+        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and " " not in address
+    except ValueError:  # its text may quote what is a password
+        is_address = False
+    if not is_address:
         raise ValueError("must be an address that begins with https:// or http://")
     if parts.query or parts.fragment or parts.username or parts.password:
         raise ValueError("must be a plain address, without user, query or fragment")
@@ -84,15 +91,26 @@ def _secret_not_blank(value: SecretStr) -> SecretStr:
     return SecretStr(_not_blank(value.get_secret_value()))
 
 
+def _store(value: str) -> str:
+    """Only the form, so that this too is told with all other problems; the store itself says more."""
+    store = _not_blank(value)
+    if store != "memory:" and not store.startswith(STORES):
+        raise ValueError("must be memory:, sqlite:///path or redis://host:port/database (rediss:// for TLS)")
+    return store
+
+
 Text = Annotated[str, AfterValidator(_not_blank)]
+OptionalText = Annotated[str, AfterValidator(str.strip)]
 Secret = Annotated[SecretStr, AfterValidator(_secret_not_blank)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class DifySettings(BaseSettings):
     """What is needed to ask Dify."""
 
-    model_config = SettingsConfigDict(case_sensitive=True, env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        case_sensitive=True, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     dify_api_key: Annotated[Secret, Field(alias="DIFY_API_KEY", description="The key of the Dify app (`app-…`)")]
     dify_base_url: Annotated[
@@ -122,19 +140,27 @@ class DifySettings(BaseSettings):
         Raises `SettingsError` with a sentence for each problem.
         """
         try:
-            return cls(_env_file=env_file, _env_file_encoding="utf-8")
+            settings = cls(_env_file=env_file, _env_file_encoding="utf-8")
+            if older := _older_names_only(_present(cls, env_file), settings.model_fields_set, cls):
+                raise SettingsError(older)
+            return settings
         except ValidationError as exc:
             raise SettingsError(_problems(exc, _present(cls, env_file))) from None
+        except (OSError, UnicodeDecodeError) as exc:
+            raise SettingsError([f"{env_file} cannot be read as UTF-8 text ({type(exc).__name__})."]) from None
 
     @classmethod
     def advice(cls, env_file: Path | None = None) -> list[str]:
-        """Sentences about variables that are set and do nothing."""
-        present = _present(cls, env_file)
+        """Sentences about variables that are set and do nothing. Of a file that cannot be read, `load` speaks."""
+        try:
+            present = _present(cls, env_file)
+        except (OSError, UnicodeDecodeError):
+            present = _present(cls, None)
         known = set(variables(Settings))
         advice = []
         for name in sorted(present):
             if name in OLDER_NAMES:
-                advice.append(_renamed(name))
+                advice.append(_renamed(name, present))
             elif name.startswith(PREFIXES) and name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 advice.append(f"{name} is not a setting{f'; did you mean {near[0]}?' if near else '.'}")
@@ -149,7 +175,7 @@ class Settings(DifySettings):
         Secret, Field(alias="DINGTALK_CLIENT_SECRET", description="The app's client secret (formerly AppSecret)")
     ]
     card_template_id: Annotated[
-        str,
+        OptionalText,
         Field(
             alias="DINGTALK_CARD_TEMPLATE_ID",
             description="The card template (`….schema`), or `public` for DingTalk's shared one; none: plain replies",
@@ -160,7 +186,8 @@ class Settings(DifySettings):
         Field(alias="DINGTALK_CARD_CONTENT_KEY", description="The template's streamed markdown variable"),
     ] = "content"
     robot_code: Annotated[
-        str, Field(alias="DINGTALK_ROBOT_CODE", description="The robot's code; none: the client id, as in most apps")
+        OptionalText,
+        Field(alias="DINGTALK_ROBOT_CODE", description="The robot's code; none: the client id, as in most apps"),
     ] = ""
     openapi_endpoint: Annotated[
         str,
@@ -171,9 +198,11 @@ class Settings(DifySettings):
         ),
     ] = "https://api.dingtalk.com"
     store: Annotated[
-        Text,
+        str,
+        AfterValidator(_store),
         Field(
             alias="CARDBOT_STORE",
+            repr=False,  # a Redis URL may hold a password
             description="`memory:`, `sqlite:///path` or `redis://…`; none: `cardbot.db` in the user's state folder",
         ),
     ] = Field(default_factory=_default_store)
@@ -203,6 +232,7 @@ class Settings(DifySettings):
         Field(
             alias="CARDBOT_DRAIN_SECONDS",
             ge=0,
+            allow_inf_nan=False,
             description="After SIGTERM, how long answers may go on before their cards are closed",
         ),
     ] = 25.0
@@ -230,9 +260,21 @@ def _present(kind: type[BaseSettings], env_file: Path | None) -> set[str]:
     return {name for name, value in {**file.env_vars, **environment.env_vars}.items() if value}
 
 
-def _renamed(name: str) -> str:
+def _older_names_only(present: set[str], fields_set: set[str], kind: type[BaseSettings]) -> list[str]:
+    """Settings whose default would be used although an older name says otherwise: a key could go to a wrong host."""
+    defaulted = {str(field.alias) for name, field in kind.model_fields.items() if name not in fields_set}
+    return [
+        f"{new} is missing. {old} is its name in older guides: rename it to {new}."
+        for old, new in OLDER_NAMES.items()
+        if old in present and new in defaulted
+    ]
+
+
+def _renamed(name: str, present: set[str]) -> str:
     if not (new := OLDER_NAMES[name]):
         return f"{name} is not needed any more: remove it."
+    if new in present:
+        return f"{name} is a name of older guides and does nothing: {new} is set, so remove it."
     return f"{name} is a name of older guides and does nothing: set {new} instead."
 
 

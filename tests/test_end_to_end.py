@@ -410,7 +410,8 @@ async def test_leaving_lets_answers_finish_first() -> None:
 async def test_a_dropped_connection_comes_back_and_loses_no_answer() -> None:
     async with desk() as world:
         world.dify.answers.append(WRITING)
-        await world.platform.say("one")
+        first = await world.platform.say("one")
+        await world.platform.wait_for(lambda: first.ack is not None)
         await world.platform.drop_connections()
         await world.platform.wait_for(lambda: not world.platform.connections)
         await world.platform.connected()

@@ -6,9 +6,11 @@ logs the ticket, waits 10 s after each drop and does not notice a socket that is
 
 import json
 import logging
+import math
 import random
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,14 +22,16 @@ from dingtalk_stream.frames import AckMessage, CallbackMessage, EventMessage, He
 from websockets.asyncio.client import ClientConnection, connect
 
 from cardbot import __version__
+from cardbot.dingtalk.hosts import is_loopback
 from cardbot.dingtalk.refusals import answer_of_api
 from cardbot.dingtalk.sdk import exchange
 from cardbot.errors import (
-    CardbotError,
     DingTalkError,
     DingTalkRejected,
     DingTalkUnreachable,
     InvalidCredentials,
+    PermissionDenied,
+    QuotaExhausted,
     Throttled,
 )
 
@@ -41,16 +45,25 @@ FAREWELL = 12.0
 """Seconds that an old connection is still read after `disconnect`. Documented: DingTalk cuts it after about 10."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""Seconds before trying to connect again: doubled each time, with jitter. Our choice, as the official connector's."""
+"""Seconds between which the pauses lie before trying to connect again: doubled each time, with jitter. Our choice, as
+the official connector's."""
 
 HEALTHY = 60.0
 """Seconds a connection must have lasted for the pauses to begin anew."""
 
 OPEN_TIMEOUT = 10.0
-"""Seconds for the websocket's handshake, and for sending one acknowledgement. Our choice."""
+"""Seconds for the websocket's handshake. Our choice."""
+
+ACK_TIMEOUT = 2.0
+"""Seconds for sending one acknowledgement. Seen: DingTalk waits about as long before it pushes a message again."""
+
+CLOSE_TIMEOUT = 1.0
+"""Seconds for the closing handshake. Our choice: courtesy, which a dead connection must not turn into waiting."""
 
 FRAME_LIMIT = 4 * 1024 * 1024
 """Bytes of one frame. Our choice: seen are 256 KiB in another SDK, and messages of up to 1 MB of text."""
+
+KINDS = frozenset({SystemMessage.TYPE, EventMessage.TYPE, CallbackMessage.TYPE})
 
 log = structlog.get_logger(__name__)
 
@@ -73,45 +86,59 @@ class Stream:
         client_id: str,
         client_secret: str,
         receivers: Mapping[str, Receiver],
+        silence: float = SILENCE,
+        farewell: float = FAREWELL,
+        first_pause: float = FIRST_PAUSE,
+        longest_pause: float = LONGEST_PAUSE,
+        healthy: float = HEALTHY,
     ) -> None:
         self._http = http
         self._endpoint = endpoint
         self._client_id = client_id
         self._client_secret = client_secret
         self._receivers = receivers
+        self._silence = silence
+        self._farewell = farewell
+        self._first_pause = first_pause
+        self._longest_pause = longest_pause
+        self._healthy = healthy
         self._was_connected = False
-        self._local_ip = "127.0.0.1"
+        self._failures = 0
 
     async def run(self) -> None:
         """Stay connected until cancelled.
 
-        Raises `InvalidCredentials` or `DingTalkRejected` if DingTalk refuses the very first connection: then the
-        configuration is wrong. Whatever happens later is retried.
+        Raises `InvalidCredentials`, or another `DingTalkRejected`, if DingTalk refuses the very first connection: then
+        the configuration is wrong. Whatever happens later is retried.
         """
-        self._local_ip = await anyio.to_thread.run_sync(_local_ip)
-        failures = 0
+        connection = await self._connection()  # before the task group, which would wrap a refusal
         async with anyio.create_task_group() as tasks:
             while True:
                 began = anyio.current_time()
-                enough = HEALTHY
-                try:
-                    connection = await self._connect()
-                except DingTalkError as exc:
-                    if not self._was_connected and _is_final(exc):
-                        raise
-                    log.warning("stream_not_connected", error=str(exc))
-                else:
-                    self._was_connected = True
-                    log.info("stream_connected")
-                    served = _Served()
-                    tasks.start_soon(self._serve, connection, served)
-                    await served.over.wait()
-                    # The old connection may still be read: its successor is to be up before it goes.
-                    if served.announced:
-                        enough = FIRST_PAUSE
-                failures = 0 if anyio.current_time() - began >= enough else failures + 1
-                if failures:
-                    await anyio.sleep(_pause(failures))
+                served = _Served()
+                tasks.start_soon(self._serve, connection, served)
+                await served.over.wait()
+                # The old connection may still be read: its successor is to be up before it goes.
+                enough = self._first_pause if served.announced else self._healthy
+                self._failures = 0 if anyio.current_time() - began >= enough else self._failures + 1
+                connection = await self._connection()
+
+    async def _connection(self) -> ClientConnection:
+        """A new connection, after as many tries as it takes."""
+        while True:
+            if self._failures:
+                await anyio.sleep(_pause(self._failures, first=self._first_pause, longest=self._longest_pause))
+            try:
+                connection = await self._connect()
+            except DingTalkError as exc:
+                if not self._was_connected and isinstance(exc, DingTalkRejected) and _is_final(exc):
+                    raise _blamed(exc) from None
+                log.warning("stream_not_connected", error=str(exc))
+                self._failures += 1
+            else:
+                self._was_connected = True
+                log.info("stream_connected")
+                return connection
 
     async def _connect(self) -> ClientConnection:
         request = self._http.build_request(
@@ -120,9 +147,9 @@ class Stream:
             json={
                 "clientId": self._client_id,
                 "clientSecret": self._client_secret,
-                "subscriptions": [{"type": "CALLBACK", "topic": topic} for topic in self._receivers],
+                "subscriptions": [{"type": CallbackMessage.TYPE, "topic": topic} for topic in self._receivers],
                 "ua": f"cardbot/{__version__}",
-                "localIp": self._local_ip,
+                "localIp": _local_ip(),
             },
         )
         answer = answer_of_api(await exchange(self._http, request))
@@ -136,59 +163,76 @@ class Stream:
                 max_size=FRAME_LIMIT,
                 logger=_quiet,
                 user_agent_header=f"cardbot/{__version__}",
+                proxy=None if is_loopback(httpx.URL(address)) else True,  # as for HTTP: none to the machine itself
             )
-        except (OSError, TimeoutError, websockets.WebSocketException) as exc:
-            raise DingTalkUnreachable(f"The websocket could not be opened: {type(exc).__name__}.") from exc
+        except (OSError, TimeoutError, ValueError, httpx.InvalidURL, websockets.WebSocketException) as exc:
+            # Not `from exc`: some of these quote the address, ticket included.
+            raise DingTalkUnreachable(f"The websocket could not be opened: {type(exc).__name__}.") from None
 
     async def _serve(self, connection: ClientConnection, served: "_Served") -> None:
         """Read one connection to its end, and say when another one should take over."""
-        patience = SILENCE
+        leave_at = math.inf
         try:
             while True:
-                with anyio.fail_after(patience):
+                with anyio.fail_after(min(self._silence, leave_at - anyio.current_time())):
                     raw = await connection.recv()
-                if await self._frame(connection, raw) == SystemMessage.TOPIC_DISCONNECT:
+                if await self._frame(connection, raw) == SystemMessage.TOPIC_DISCONNECT and not served.announced:
                     log.info("stream_disconnect_announced")
-                    patience = FAREWELL
+                    leave_at = anyio.current_time() + self._farewell
                     served.announced = True
                     served.over.set()
         except TimeoutError:
             if not served.announced:
-                log.warning("stream_silent", seconds=SILENCE)
+                log.warning("stream_silent", seconds=self._silence)
         except websockets.ConnectionClosed as exc:
-            log.info("stream_closed", code=exc.rcvd.code if exc.rcvd else None)
+            log.info("stream_closed", reason=str(exc))
         finally:
             served.over.set()
-            with anyio.move_on_after(1.0, shield=True):
+            with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
                 await connection.close()
+            connection.transport.abort()  # nothing but a dead peer still has it open
 
     async def _frame(self, connection: ClientConnection, raw: str | bytes) -> str:
-        """Acknowledge one frame, then hand on what it holds. Returns its topic."""
+        """Acknowledge one frame, then hand on what it holds. Returns the topic if it is a `SYSTEM` frame."""
         try:
             frame = _parse(raw)
-        except (ValueError, AttributeError, TypeError) as exc:
+        except (ValueError, RecursionError) as exc:
             log.warning("stream_frame_malformed", error=str(exc), size=len(raw))
             return ""
-        topic = str(frame.headers.topic or "")
-        receiver = None
-        match frame:
-            case SystemMessage():
-                code, data = AckMessage.STATUS_OK, frame.data
-            case EventMessage():
-                code, data = AckMessage.STATUS_OK, {"status": "SUCCESS"}
+        code = AckMessage.STATUS_OK
+        match frame.kind:
+            case SystemMessage.TYPE:
+                if frame.topic == SystemMessage.TOPIC_DISCONNECT:
+                    return frame.topic  # documented: needs no answer
+                data = frame.data  # documented: `ping` wants its own data back
+            case EventMessage.TYPE:
+                data = json.dumps({"status": "SUCCESS"})
             case _:
-                receiver = self._receivers.get(topic)
-                code = AckMessage.STATUS_OK if receiver else AckMessage.STATUS_NOT_IMPLEMENT
-                data = {"response": None}
-        if topic == SystemMessage.TOPIC_DISCONNECT:
-            return topic  # documented: needs no answer
-        with anyio.fail_after(OPEN_TIMEOUT):
-            await connection.send(_ack(frame.headers.message_id, code, data))
-        if receiver is not None:
-            receiver(str(frame.headers.message_id), frame.data)
-        elif isinstance(frame, CallbackMessage):
-            log.warning("stream_topic_unknown", topic=topic)
-        return topic
+                data = json.dumps({"response": None})
+                if frame.topic not in self._receivers:
+                    log.warning("stream_topic_unknown", topic=frame.topic)
+                    code = AckMessage.STATUS_NOT_IMPLEMENT
+        if not frame.message_id:
+            log.warning("stream_frame_malformed", error="no messageId", size=len(raw))
+        else:
+            await _acknowledge(connection, frame.message_id, code, data)
+        if frame.kind == CallbackMessage.TYPE and frame.topic in self._receivers:
+            self._hand_on(frame)
+        return frame.topic if frame.kind == SystemMessage.TYPE else ""
+
+    def _hand_on(self, frame: "_Frame") -> None:
+        """Give the data to its receiver."""
+        try:
+            data = json.loads(frame.data)
+        except (ValueError, RecursionError):
+            data = None
+        if not isinstance(data, dict):
+            log.error("stream_data_unreadable", topic=frame.topic, frame=frame.message_id, size=len(frame.data))
+            return
+        try:
+            self._receivers[frame.topic](frame.message_id, data)
+        except Exception:  # one message's failure must not end the connection, which is everybody's
+            log.exception("stream_receiver_failed", topic=frame.topic, frame=frame.message_id)
 
 
 class _Served:
@@ -201,41 +245,79 @@ class _Served:
         """DingTalk itself said that it will close, and pushes nothing more here."""
 
 
-def _parse(raw: str | bytes) -> SystemMessage | EventMessage | CallbackMessage:
-    body = json.loads(raw)
-    kinds = {kind.TYPE: kind for kind in (SystemMessage, EventMessage, CallbackMessage)}
-    kind = kinds.get(body.get("type"))
-    if kind is None:
-        raise ValueError(f"unknown type {body.get('type')!r}")
-    return kind.from_dict(body)
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What an acknowledgement depends on. Other headers, and whether the data can be read, are no reason not to."""
+
+    kind: str
+    topic: str
+    message_id: str
+    data: str = field(repr=False)
+    """A JSON document."""
 
 
-def _ack(message_id: str, code: int, data: Any) -> str:
+def _parse(raw: str | bytes) -> _Frame:
+    """Raises `ValueError`, or `RecursionError` for lists in lists in lists, if this is no frame of Stream mode."""
+    match json.loads(raw):
+        case {"type": str(kind), "headers": {"topic": str(topic), **headers}, **rest} if kind in KINDS:
+            message_id, data = headers.get("messageId"), rest.get("data")
+            return _Frame(
+                kind,
+                topic,
+                message_id if isinstance(message_id, str) else "",
+                data if isinstance(data, str) and data else "{}",
+            )
+        case _:
+            raise ValueError("no known type, or no topic")
+
+
+async def _acknowledge(connection: ClientConnection, message_id: str, code: int, data: str) -> None:
+    """Say that a frame arrived. If that fails the message is worked on none the less: whether DingTalk would push it
+    again is disputed, and if it does, it is recognised."""
     ack = AckMessage()
     ack.code = code
     ack.message = "OK" if code == AckMessage.STATUS_OK else "not implemented"
     ack.headers.message_id = message_id
     ack.headers.content_type = Headers.CONTENT_TYPE_APPLICATION_JSON
-    ack.data = data
-    return json.dumps(ack.to_dict(), ensure_ascii=False)
+    try:
+        with anyio.fail_after(ACK_TIMEOUT):
+            await connection.send(json.dumps({**ack.to_dict(), "data": data}))
+    except (TimeoutError, websockets.ConnectionClosed) as exc:
+        log.warning("stream_not_acknowledged", frame=message_id, error=type(exc).__name__)
 
 
-def _is_final(error: CardbotError) -> bool:
-    """Whether trying again is useless: DingTalk understood and said no."""
-    return isinstance(error, InvalidCredentials) or (
-        isinstance(error, DingTalkRejected) and not isinstance(error, Throttled) and error.status < 500
+def _is_final(error: DingTalkRejected) -> bool:
+    """Whether trying again is useless: DingTalk, and not some gateway before it, understood and said no."""
+    return bool(error.code) and error.status < 500 and not isinstance(error, Throttled | QuotaExhausted)
+
+
+def _blamed(error: DingTalkRejected) -> DingTalkRejected:
+    """What is wrong with the configuration. Seen for a wrong secret: 401 with the code `authFailed`; documented: 400
+    for it, for an app that is not published and for one without Stream mode."""
+    if isinstance(error, InvalidCredentials | PermissionDenied):
+        return error
+    return InvalidCredentials(
+        f"{error} Check DINGTALK_CLIENT_ID and DINGTALK_CLIENT_SECRET, and that the app is published and its robot set"
+        " to Stream mode.",
+        status=error.status,
+        code=error.code,
+        request_id=error.request_id,
     )
 
 
-def _pause(failures: int) -> float:
+def _pause(failures: int, *, first: float, longest: float) -> float:
     """Seconds to wait: doubled with each failure, between half and all of it, so that replicas spread out."""
-    longest: float = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures - 1, 10))
-    return longest * random.uniform(0.5, 1.0)
+    whole: float = min(longest, first * 2 ** min(failures, 10))
+    return whole * random.uniform(0.5, 1.0)
 
 
 def _local_ip() -> str:
-    """This machine's address, for DingTalk's records only. Blocks: it asks the resolver."""
+    """This machine's address, for DingTalk's records only. Nothing is sent, no resolver asked: a UDP socket that is
+    told where it would send to has chosen its own address."""
     try:
-        return socket.gethostbyname(socket.gethostname())
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.setblocking(False)
+            udp.connect(("192.0.2.1", 9))  # set aside for documents (RFC 5737)
+            return str(udp.getsockname()[0])
     except OSError:
         return "127.0.0.1"

@@ -28,12 +28,12 @@ def incoming(data: Mapping[str, Any], *, robot_code: str) -> Incoming:
 
     Raises `UnreadableMessage` for one that cannot be answered, such as one without its text.
     """
+    kind = _text(data, "msgtype")
+    if not _has_content(data) and (kind == "text" or _is_used_up(data)):
+        raise UnreadableMessage(_without_text(data))
     missing = [name for name in ("msgId", "conversationId", "msgtype") if not _text(data, name)]
     if missing:
         raise UnreadableMessage(f"A message came without {', '.join(missing)}; it has {', '.join(sorted(data))}.")
-    kind = _text(data, "msgtype")
-    if kind == "text" and not isinstance(data.get("text"), dict):
-        raise UnreadableMessage(_without_text(data))
     in_group = str(data.get("conversationType")) == _GROUP
     return Incoming(
         message_id=_text(data, "msgId"),
@@ -59,7 +59,7 @@ def incoming(data: Mapping[str, Any], *, robot_code: str) -> Incoming:
 def _question(kind: str, data: Mapping[str, Any], *, in_group: bool) -> str:
     match kind:
         case "text":
-            text = _text(data["text"], "content")
+            text = _text(_object(data.get("text")), "content")
         case "richText":
             text = "".join(_rich_text(data))
         case _:
@@ -78,7 +78,8 @@ def _without_mention(text: str) -> str:
 def _rich_text(data: Mapping[str, Any]) -> Iterator[str]:
     """The words of a message with pictures or mentions in it. Old payloads say `richTextList`."""
     content = _object(data.get("content")) or _object(data.get("richText"))
-    for item in content.get("richText") or content.get("richTextList") or ():
+    items = content.get("richText") or content.get("richTextList")
+    for item in items if isinstance(items, list) else ():
         if not isinstance(item, dict):
             continue
         if item.get("type") == "at":
@@ -102,12 +103,25 @@ def _webhook(data: Mapping[str, Any]) -> SessionWebhook | None:
     return SessionWebhook(url, _milliseconds(data, "sessionWebhookExpiredTime") / 1000) if url else None
 
 
+def _has_content(data: Mapping[str, Any]) -> bool:
+    return "content" in data or "content" in _object(data.get("text"))
+
+
+def _is_used_up(data: Mapping[str, Any]) -> bool:
+    return str(data.get("code")) == QUOTA_CODE or bool(_said(data))
+
+
+def _said(data: Mapping[str, Any]) -> str:
+    """DingTalk's word on a used-up quota; two pages of the documentation give it two names."""
+    return _text(data, "errorMessage") or _text(data, "errMsg")
+
+
 def _without_text(data: Mapping[str, Any]) -> str:
-    said = _text(data, "errorMessage") or _text(data, "errMsg")
-    if str(data.get("code")) == QUOTA_CODE or said:
+    if _is_used_up(data):
         return (
             "A message came without its text: the organisation's Webhook & Stream pushes of this month are used up"
-            f" (DingTalk says: {said or 'nothing more'}). An administrator can buy more in DingTalk's admin console."
+            f" (DingTalk says: {_said(data) or 'nothing more'})."
+            " An administrator can buy more in DingTalk's admin console."
         )
     return "A text message came without its text."
 
@@ -121,5 +135,5 @@ def _milliseconds(data: Mapping[str, Any], name: str) -> float:
     """A time in ms since 1970: a number as seen, a string as documented. 0 when there is none."""
     try:
         return float(data.get(name) or 0)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0

@@ -161,3 +161,32 @@ json_values = st.recursive(
 def test_any_object_gives_a_message_or_our_error(changes: dict[str, Any]) -> None:
     with suppress(UnreadableMessage):
         read({**GROUP, **changes})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"code": 20001},
+        {"code": "20001", "msgtype": "richText", "conversationId": "c", "msgId": "m"},
+        {"code": 20001, "msgtype": "text", "text": {}, "conversationId": "c", "msgId": "m"},
+        {"errMsg": "over the limit", "conversationId": "c"},
+    ],
+)
+def test_the_used_up_quota_is_named_whatever_else_is_missing(data: dict[str, Any]) -> None:
+    with pytest.raises(UnreadableMessage, match="used up"):
+        read(data)
+
+
+def test_a_code_beside_a_text_is_no_reason_not_to_answer() -> None:
+    assert read({**DIRECT, "code": 20001}).text == "hello"
+
+
+@pytest.mark.parametrize("items", [5, True, "words", {"text": "hi"}, [5, None, "x", {}, {"text": 5}]])
+def test_a_rich_text_of_another_shape_has_no_words(items: object) -> None:
+    data = {key: value for key, value in DIRECT.items() if key != "text"}
+    assert read({**data, "msgtype": "richText", "content": {"richText": items}}).text == ""
+
+
+@pytest.mark.parametrize("time", [10**400, "never", None, [], True])
+def test_a_time_that_is_none_is_none(time: object) -> None:
+    assert read({**DIRECT, "createAt": time}).created_at <= 0.001

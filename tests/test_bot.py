@@ -1,0 +1,249 @@
+"""How a bot starts, takes messages, leaves, and what must not stop it. What people see is in `test_end_to_end`."""
+
+import json
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+from structlog.testing import capture_logs
+
+from cardbot.bot import Bot
+from cardbot.errors import InvalidCredentials, StoreError
+from cardbot.playground.cards import State
+from cardbot.playground.dify import FakeDify
+from cardbot.playground.faults import HtmlError, Reject
+from cardbot.playground.platform import TEMPLATE_ID, Platform
+from cardbot.playground.script import Script
+from cardbot.settings import Settings
+from cardbot.store.memory import MemoryStore
+from cardbot.texts import EN
+from tests.desk import WEBHOOK, desk
+from tests.dingtalk.server import answer
+from tests.dingtalk.test_stream import TOPIC, frame, gateway
+
+pytestmark = pytest.mark.anyio
+
+OPEN = "POST /v1.0/gateway/connections/open"
+
+
+def closed_port() -> int:
+    """A port where nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def settings(**values: str) -> Settings:
+    """What a bot on this machine needs; nobody listens anywhere unless told so."""
+    nobody = f"http://127.0.0.1:{closed_port()}"
+    return Settings.model_validate(
+        {
+            "DINGTALK_CLIENT_ID": "dingtest",
+            "DINGTALK_CLIENT_SECRET": "secret",
+            "DINGTALK_CARD_TEMPLATE_ID": TEMPLATE_ID,
+            "DINGTALK_OPENAPI_ENDPOINT": nobody,
+            "DIFY_API_KEY": "app-test",
+            "DIFY_BASE_URL": nobody,
+            "CARDBOT_STORE": "memory:",
+            "CARDBOT_LANGUAGE": "en",
+            "CARDBOT_DRAIN_SECONDS": "5",
+            **values,
+        }
+    )
+
+
+@asynccontextmanager
+async def running(values: Settings) -> AsyncGenerator[None]:
+    """A bot that runs inside the block, and has left at its end."""
+    leave = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(Bot(values).run, leave)
+        yield
+        leave.set()
+
+
+# Starting.
+
+
+async def test_a_wrong_secret_at_the_start_is_raised_as_it_is() -> None:
+    leave = anyio.Event()
+    async with Platform(client_secret="another") as platform:
+        with anyio.fail_after(5), pytest.raises(InvalidCredentials):
+            await Bot(settings(DINGTALK_OPENAPI_ENDPOINT=platform.url)).run(leave)
+    assert not leave.is_set()
+
+
+async def test_a_secret_that_is_refused_later_is_waited_out() -> None:
+    async with desk() as world:
+        world.platform.faults.add(OPEN, Reject(400, "invalidClientIdOrSecret"))
+        await world.platform.drop_connections()
+        await world.platform.wait_for(lambda: not world.platform.connections)
+        await world.platform.wait_for(lambda: world.platform.connections, timeout=10)
+
+
+@pytest.mark.parametrize("store", ["sqlite:////dev/null/cardbot.db", "sqlite:////dev"])
+async def test_a_store_that_cannot_be_opened_is_raised_as_it_is(store: str) -> None:
+    with anyio.fail_after(5), pytest.raises(StoreError):
+        await Bot(settings(CARDBOT_STORE=store)).run(anyio.Event())
+
+
+@pytest.mark.parametrize("trouble", ["nobody there", "a page of HTML", "a wrong key"])
+async def test_without_dify_the_bot_runs_and_says_so(trouble: str) -> None:
+    async with Platform() as platform, FakeDify(api_key="app-another") as dify:
+        address = {"nobody there": f"http://127.0.0.1:{closed_port()}", "a page of HTML": platform.url}
+        values = settings(DINGTALK_OPENAPI_ENDPOINT=platform.url, DIFY_BASE_URL=address.get(trouble, dify.url))
+        with capture_logs() as logs:
+            async with running(values):
+                await platform.connected()
+                await platform.say("hello")
+                await platform.wait_for(
+                    lambda: [card.state for card in platform.cards.values()] == [State.FAILED], timeout=20
+                )
+        assert "dify_not_ready" in [line["event"] for line in logs]
+
+
+async def test_without_dingtalk_the_bot_keeps_trying_until_told_to_leave() -> None:
+    port = closed_port()
+    values = settings(DINGTALK_OPENAPI_ENDPOINT=f"http://127.0.0.1:{port}")
+    async with running(values), Platform(port=port) as platform:
+        await platform.connected()
+
+
+async def test_a_page_of_html_instead_of_a_connection_does_not_end_the_bot() -> None:
+    async with Platform() as platform:
+        platform.faults.add(OPEN, HtmlError(403))
+        async with running(settings(DINGTALK_OPENAPI_ENDPOINT=platform.url)):
+            await platform.connected()
+
+
+# Taking messages.
+
+
+async def test_one_messages_failure_does_not_stop_the_bot(monkeypatch: pytest.MonkeyPatch) -> None:
+    first_seen = MemoryStore.first_seen
+    calls = []
+
+    async def broken_once(self: MemoryStore, *names: str) -> bool:
+        calls.append(names)
+        if len(calls) == 1:
+            raise RuntimeError("a bug")
+        return await first_seen(self, *names)
+
+    monkeypatch.setattr(MemoryStore, "first_seen", broken_once)
+    with capture_logs() as logs:
+        async with desk() as world:
+            await world.platform.say("one")
+            await world.platform.say("two")
+            await world.ended()
+    assert "answer_failed" in [line["event"] for line in logs]
+
+
+async def test_a_store_that_forgets_who_was_seen_does_not_cost_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def failing(self: MemoryStore, *names: str) -> bool:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(MemoryStore, "first_seen", failing)
+    async with desk() as world:
+        await world.platform.say("one")
+        await world.ended()
+
+
+@pytest.mark.parametrize("frame_id", ["frame-1", None])
+async def test_messages_are_told_apart_with_and_without_frame_ids(frame_id: str | None) -> None:
+    async with gateway() as there:
+        there.http.answers("/robot/sendBySession", answer({"errcode": 0, "errmsg": "ok"}))
+
+        def pushed(number: int) -> str:
+            message: dict[str, Any] = {
+                "msgId": f"msg{number}",
+                "conversationId": "cid1",
+                "conversationType": "1",
+                "msgtype": "picture",
+                "senderStaffId": "user0001",
+                "sessionWebhook": f"{there.url}/robot/sendBySession?session=s",
+                "sessionWebhookExpiredTime": 9e12,
+                "createAt": 1,
+            }
+            return frame(topic=TOPIC, data=json.dumps(message), messageId=frame_id and f"frame-{number}")
+
+        async with running(settings(DINGTALK_OPENAPI_ENDPOINT=there.url, DINGTALK_CARD_TEMPLATE_ID="")):
+            socket = await there.connected()
+            for number in (1, 2, 2):
+                await socket.send(pushed(number))
+            with anyio.fail_after(5):
+                while len(there.http.to("/robot/sendBySession")) < 2:
+                    await anyio.lowlevel.checkpoint()
+        assert len(there.http.to("/robot/sendBySession")) == 2
+
+
+async def test_a_message_that_comes_again_on_another_connection_is_answered_once() -> None:
+    async with desk(platform={"redelivery": 0.2, "ack_deadline": 10.0}) as world:
+        message = await world.platform.say("hello")
+        await world.platform.push(message.data)
+        await world.ended()
+        await world.platform.wait_for(lambda: message.ack)
+    assert len(world.finals) == 1
+
+
+# Leaving.
+
+
+async def test_told_to_leave_before_it_is_connected_it_leaves() -> None:
+    leave = anyio.Event()
+    leave.set()
+    with anyio.fail_after(3):
+        await Bot(settings()).run(leave)
+
+
+async def test_told_to_leave_it_takes_no_new_messages_while_answers_finish() -> None:
+    async with desk(CARDBOT_DRAIN_SECONDS="20") as world:
+        world.dify.answers.append(Script("word " * 60, cps=150))
+        await world.platform.say("one")
+        await world.platform.wait_for(lambda: any(card.frames for card in world.platform.cards.values()))
+        world.leave.set()
+        await world.platform.wait_for(lambda: not world.platform.connections)
+        assert world.spinning
+        late = await world.platform.say("two")
+        assert late.deliveries == 0
+        await world.ended()
+    assert world.finals == ["word " * 60]
+    assert world.platform.violations == []
+
+
+async def test_an_answer_longer_than_the_drain_is_closed_and_the_bot_returns() -> None:
+    async with desk(CARDBOT_DRAIN_SECONDS="0.3") as world:
+        world.dify.answers.append(Script("word " * 5000, cps=50))
+        await world.platform.say("one")
+        await world.platform.wait_for(lambda: any(card.frames for card in world.platform.cards.values()))
+        world.leave.set()
+        await world.ended(within=6)
+    assert world.spinning == []
+    assert world.finals[0].endswith(EN.interrupted)
+
+
+async def test_a_plain_reply_under_way_is_delivered_before_the_bot_returns() -> None:
+    async with desk(DINGTALK_CARD_TEMPLATE_ID="") as world:
+        world.platform.faults.add(WEBHOOK, Reject(200, "-1"))
+        await world.platform.push({"msgtype": "picture", "content": {"downloadCode": "d"}})
+        await world.platform.wait_for(lambda: world.platform.faults.unused == [])
+        world.leave.set()
+        await world.ended()
+    assert world.finals == [EN.text_only]
+
+
+async def test_a_bot_that_was_cancelled_closes_its_connection_and_its_cards() -> None:
+    async with Platform() as platform, FakeDify(api_key="app-test") as dify:
+        dify.answers.append(Script("word " * 5000, cps=50))
+        values = settings(DINGTALK_OPENAPI_ENDPOINT=platform.url, DIFY_BASE_URL=dify.url)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Bot(values).run, anyio.Event())
+            await platform.connected()
+            await platform.say("one")
+            await platform.wait_for(lambda: any(card.frames for card in platform.cards.values()))
+            tasks.cancel_scope.cancel()
+        await platform.wait_for(lambda: platform.sockets == 0)
+        assert [card.state for card in platform.cards.values()] in ([State.DONE], [State.FAILED])
