@@ -10,7 +10,6 @@ import math
 import random
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,10 +17,11 @@ import anyio
 import httpx
 import structlog
 import websockets
-from dingtalk_stream.frames import AckMessage, CallbackMessage, EventMessage, Headers, SystemMessage
+from dingtalk_stream.frames import AckMessage, CallbackMessage, EventMessage, SystemMessage
 from websockets.asyncio.client import ClientConnection, connect
 
 from cardbot import __version__
+from cardbot.dingtalk.frames import Frame, acknowledgement, parse
 from cardbot.dingtalk.hosts import is_loopback
 from cardbot.dingtalk.refusals import answer_of_api
 from cardbot.dingtalk.sdk import exchange
@@ -62,8 +62,6 @@ CLOSE_TIMEOUT = 1.0
 
 FRAME_LIMIT = 4 * 1024 * 1024
 """Bytes of one frame. Our choice: seen are 256 KiB in another SDK, and messages of up to 1 MB of text."""
-
-KINDS = frozenset({SystemMessage.TYPE, EventMessage.TYPE, CallbackMessage.TYPE})
 
 log = structlog.get_logger(__name__)
 
@@ -195,7 +193,7 @@ class Stream:
     async def _frame(self, connection: ClientConnection, raw: str | bytes) -> str:
         """Acknowledge one frame, then hand on what it holds. Returns the topic if it is a `SYSTEM` frame."""
         try:
-            frame = _parse(raw)
+            frame = parse(raw)
         except (ValueError, RecursionError) as exc:
             log.warning("stream_frame_malformed", error=str(exc), size=len(raw))
             return ""
@@ -220,7 +218,7 @@ class Stream:
             self._hand_on(frame)
         return frame.topic if frame.kind == SystemMessage.TYPE else ""
 
-    def _hand_on(self, frame: "_Frame") -> None:
+    def _hand_on(self, frame: Frame) -> None:
         """Give the data to its receiver."""
         try:
             data = json.loads(frame.data)
@@ -245,43 +243,12 @@ class _Served:
         """DingTalk itself said that it will close, and pushes nothing more here."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """What an acknowledgement depends on. Other headers, and whether the data can be read, are no reason not to."""
-
-    kind: str
-    topic: str
-    message_id: str
-    data: str = field(repr=False)
-    """A JSON document."""
-
-
-def _parse(raw: str | bytes) -> _Frame:
-    """Raises `ValueError`, or `RecursionError` for lists in lists in lists, if this is no frame of Stream mode."""
-    match json.loads(raw):
-        case {"type": str(kind), "headers": {"topic": str(topic), **headers}, **rest} if kind in KINDS:
-            message_id, data = headers.get("messageId"), rest.get("data")
-            return _Frame(
-                kind,
-                topic,
-                message_id if isinstance(message_id, str) else "",
-                data if isinstance(data, str) and data else "{}",
-            )
-        case _:
-            raise ValueError("no known type, or no topic")
-
-
 async def _acknowledge(connection: ClientConnection, message_id: str, code: int, data: str) -> None:
     """Say that a frame arrived. If that fails the message is worked on none the less: whether DingTalk would push it
     again is disputed, and if it does, it is recognised."""
-    ack = AckMessage()
-    ack.code = code
-    ack.message = "OK" if code == AckMessage.STATUS_OK else "not implemented"
-    ack.headers.message_id = message_id
-    ack.headers.content_type = Headers.CONTENT_TYPE_APPLICATION_JSON
     try:
         with anyio.fail_after(ACK_TIMEOUT):
-            await connection.send(json.dumps({**ack.to_dict(), "data": data}))
+            await connection.send(acknowledgement(message_id, code, data))
     except (TimeoutError, websockets.ConnectionClosed) as exc:
         log.warning("stream_not_acknowledged", frame=message_id, error=type(exc).__name__)
 
