@@ -12,6 +12,10 @@ from cardbot.thinking import ThinkingSplitter
 ANSWER_OUTPUTS = ("answer", "text", "result", "output")
 """Names under which a workflow app's only text is looked for when it has several outputs. Our choice."""
 
+STOPPED_AS_FAILED = "User requested stop"
+"""What a stopped run gives as the error of its failure, when the engine's abort overtakes the stop. Read in Dify's
+source (1.13: `graph_engine/manager.py`)."""
+
 
 class Outcome(Enum):
     """How an answer ended."""
@@ -74,6 +78,8 @@ class Answer:
         """Take the next event in."""
         self._waits = False
         match event:
+            case events.TextDelta(""):
+                pass  # many answers close with one; it begins nothing anew
             case events.TextDelta():
                 if self._from_agent and not self._replaced:
                     self._restart()  # New Agent: text of the rounds came before, this is the answer
@@ -151,6 +157,8 @@ class Answer:
                 self._end(Outcome.SUCCEEDED)  # cut short by the moderation whose text is shown
             case "stopped":
                 self._end(Outcome.STOPPED)
+            case "failed" if event.error == STOPPED_AS_FAILED:
+                self._end(Outcome.STOPPED)
             case _:
                 self._end(Outcome.FAILED, event.error or event.status)
 
@@ -160,7 +168,9 @@ class Answer:
             return
         # `outputs` lacks the thinking that a model was told to keep apart; the stream and the kept answer have it.
         final = outputs.get("answer") if self.ids.conversation_id else self._workflow_text(outputs)
-        if isinstance(final, str) and final and _words(final) not in (_words("".join(self._raw)), _words(self.text)):
+        if not isinstance(final, str) or _words(final) == _words("".join(self._raw)):
+            return
+        if _words(final) not in _words(self.text):  # what was lost is not in there; what is in there was not lost
             self._restart()
             self._append(final)
 
@@ -188,7 +198,7 @@ class Answer:
             case Outcome.PAUSED:
                 return f"{self.form.content}\n\n{texts.paused}" if self.form else texts.paused
             case Outcome.FAILED:
-                return self._refusal or texts.failed.format(reason=self.reason)
+                return self._refusal or texts.failed.format(reason=self.reason or "?")
             case Outcome.INTERRUPTED:
                 return texts.interrupted if self.text.strip() else texts.lost
             case _:

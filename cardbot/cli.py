@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import anyio
 import typer
@@ -17,15 +17,19 @@ from cardbot import __version__
 from cardbot.errors import (
     CardbotError,
     DifyError,
+    DifyRejected,
     DifyUnauthorized,
     DifyUnreachable,
     DifyWrongApp,
     SettingsError,
 )
 
+if TYPE_CHECKING:
+    from cardbot.settings import DifySettings
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 say = Console(stderr=True, highlight=False)
-_T = TypeVar("_T")
+_T = TypeVar("_T", bound="DifySettings")
 
 EnvFile = Annotated[
     Path, typer.Option("--env-file", help="Settings that are not in the environment; skipped if it does not exist.")
@@ -53,7 +57,7 @@ def run(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     from cardbot.logs import set_up
     from cardbot.settings import Settings
 
-    settings = _load(partial(Settings.load, env_file), partial(Settings.advice, env_file))
+    settings = _load(Settings, env_file)
     set_up(settings.log_level)
 
     async def until_told() -> None:
@@ -76,7 +80,7 @@ async def _on_signals(leave: anyio.Event) -> None:
 
 
 @app.command()
-def ask(question: str, env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
+def ask(question: Annotated[str, typer.Argument(help="What to ask.")], env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     """Ask the configured Dify app one question; the answer is typed out here."""
     from cardbot.answer import Answer
     from cardbot.dify.client import DifyClient
@@ -85,7 +89,8 @@ def ask(question: str, env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     from cardbot.settings import DifySettings
     from cardbot.texts import texts_in
 
-    settings = _load(partial(DifySettings.load, env_file), partial(DifySettings.advice, env_file))
+    _check_question(question)
+    settings = _load(DifySettings, env_file)
     set_up("WARNING")
     answer = Answer(texts_in(settings.language))
 
@@ -114,7 +119,7 @@ def ask(question: str, env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
         notice = answer.markdown.removeprefix(answer.text).strip()
         _stop(notice or "The answer is empty.")
     elif answer.markdown != answer.text:
-        say.print(answer.markdown.removeprefix(answer.text).strip())
+        _say(answer.markdown.removeprefix(answer.text).strip())
 
 
 @app.command()
@@ -125,22 +130,22 @@ def playground(
     """Try the robot without any account: a simulated DingTalk, and a scripted Dify unless DIFY_API_KEY is set."""
     try:
         from cardbot.playground.once import Sight, ask_once
+        from cardbot.playground.samples import language_of
     except ModuleNotFoundError as exc:
         _stop(f"The playground needs the package {exc.name}: pip install 'cardbot[web]'.")
     from cardbot.logs import set_up
     from cardbot.settings import DifySettings, is_set
     from cardbot.terminal import CardView
 
+    _check_question(once)
     set_up("ERROR")
-    dify = None
-    if is_set("DIFY_API_KEY", env_file):
-        dify = _load(partial(DifySettings.load, env_file), partial(DifySettings.advice, env_file))
-
+    dify = _load(DifySettings, env_file) if is_set("DIFY_API_KEY", env_file) else None
+    language = dify.language if dify and is_set("CARDBOT_LANGUAGE", env_file) else language_of(once)
     stays: list[Sight] = []
 
     async def watch() -> None:
         with CardView(once, "your Dify app" if dify else "a scripted Dify") as view:
-            stays.append(await ask_once(once, dify, view.show))
+            stays.append(await ask_once(once, dify, language, view.show))
             view.end(stays[0])
 
     _run(watch)
@@ -158,16 +163,35 @@ def _type(shown: str, text: str) -> str:
     return text
 
 
-def _load(load: Callable[[], _T], advice: Callable[[], list[str]]) -> _T:
-    for sentence in advice():
-        say.print(f"[yellow]note:[/] {sentence}")
+def _check_question(question: str) -> None:
+    if not question.strip():
+        _stop("The question is empty.")
+
+
+def _load(kind: type[_T], env_file: Path) -> _T:
+    """The settings, or the end of the program with a line for each problem."""
+    if env_file != DEFAULT_ENV_FILE and not env_file.exists():
+        _stop(f"There is no file {env_file}.")
+    problems: list[str] = []
+    settings: _T | None = None
     try:
-        return load()
+        settings = kind.load(env_file)
     except SettingsError as exc:
-        for problem in exc.problems:
-            say.print(f"[red]error:[/] {problem}")
-        say.print("All settings are listed in .env.example and in the README.")
-        raise typer.Exit(1) from exc
+        problems = exc.problems
+    for sentence in kind.advice(env_file):
+        name, _, _ = sentence.partition(" ")
+        if not any(name in problem for problem in problems):
+            _say(f"[yellow]note:[/] {sentence}")
+    for problem in problems:
+        _say(f"[red]error:[/] {problem}")
+    if settings is None:
+        _say("All settings are listed in .env.example and in the README.")
+        raise typer.Exit(1)
+    return settings
+
+
+def _say(line: str) -> None:
+    say.print(line, soft_wrap=True)
 
 
 def _run(main: Callable[[], object], *, explain: Callable[[DifyError], str] | None = None) -> None:
@@ -178,6 +202,9 @@ def _run(main: Callable[[], object], *, explain: Callable[[DifyError], str] | No
         _stop(explain(error) if explain and isinstance(error, DifyError) else str(error))
     except* KeyboardInterrupt:
         raise typer.Exit(130) from None
+    except* BrokenPipeError:  # whoever read the output has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
 
 
 def _first(group: BaseExceptionGroup[CardbotError]) -> CardbotError:
@@ -204,10 +231,12 @@ def _explain_dify(base_url: str, error: DifyError) -> str:
             )
         case DifyUnreachable():
             return f"Check DIFY_BASE_URL, which is {base_url} and normally ends in /v1: {error}"
+        case DifyRejected(status=404 | 405):
+            return f"Check DIFY_BASE_URL, which is {base_url}: no Dify app answers there ({error})"
         case _:
             return str(error)
 
 
 def _stop(sentence: str) -> NoReturn:
-    say.print(f"[red]error:[/] {sentence}", soft_wrap=True)
+    _say(f"[red]error:[/] {sentence}")
     raise typer.Exit(1)

@@ -88,7 +88,11 @@ def _not_blank(value: str) -> str:
 
 
 def _secret_not_blank(value: SecretStr) -> SecretStr:
-    return SecretStr(_not_blank(value.get_secret_value()))
+    """Keys and secrets are sent in headers; a placeholder such as `app-…` would fail there."""
+    secret = _not_blank(value.get_secret_value())
+    if not (secret.isascii() and secret.isprintable() and " " not in secret):
+        raise ValueError("holds a character that no key has; copy it whole")
+    return SecretStr(secret)
 
 
 def _store(value: str) -> str:

@@ -78,6 +78,11 @@ def test_a_failure_without_a_reason_still_says_something() -> None:
     assert ended(Failed("internal_server_error", "")).markdown == EN.failed.format(reason="internal_server_error")
 
 
+@pytest.mark.parametrize("end", [Failed("", ""), RunFinished("")])
+def test_a_failure_that_says_nothing_does_not_end_in_a_colon(end: Event) -> None:
+    assert ended(CHAT, end).markdown == EN.failed.format(reason="?")
+
+
 def test_a_replacement_replaces_and_later_text_is_appended() -> None:
     done = ended(CHAT, *HELLO, TextReplaced("Censored"), TextDelta("."), MessageEnded())
     assert done.markdown == "Censored."
@@ -106,6 +111,16 @@ def test_outputs_that_differ_in_white_space_only_change_nothing() -> None:
     assert done.markdown == "a\n\nb"
 
 
+def test_outputs_that_hold_a_part_of_the_answer_take_nothing_away() -> None:
+    """Where two Answer nodes speak, nobody promises that the run's output holds both."""
+    assert ended(FLOW, *HELLO, TextDelta(" world"), MessageEnded(), GOOD_RUN).markdown == "Hello world"
+
+
+def test_outputs_bring_back_an_answer_of_which_only_the_thinking_arrived() -> None:
+    done = ended(FLOW, TextDelta("<think>I shall say Hello</think>"), MessageEnded(), GOOD_RUN)
+    assert done.markdown == "Hello"
+
+
 def test_agent_text_is_the_answer_when_nothing_else_comes() -> None:
     assert ended(CHAT, AgentDelta("Hel"), AgentDelta("lo"), MessageEnded()).markdown == "Hello"
 
@@ -116,6 +131,12 @@ def test_the_first_message_after_agent_text_begins_the_answer_anew() -> None:
         CHAT, AgentDelta("I will look. "), AgentDelta("Hello"), TextDelta("Hel"), TextDelta("lo"), MessageEnded()
     )
     assert done.markdown == "Hello"
+
+
+@pytest.mark.parametrize("empty", [(TextDelta(""),), (TextDelta(""), TextDelta(""))])
+def test_an_empty_message_after_agent_text_begins_nothing_anew(empty: tuple[Event, ...]) -> None:
+    assert ended(CHAT, AgentDelta("Hello"), *empty, MessageEnded()).markdown == "Hello"
+    assert ended(CHAT, AgentDelta("I look. "), *empty, TextDelta("Hello"), MessageEnded()).markdown == "Hello"
 
 
 def test_a_thought_is_kept_by_its_id_and_never_added_to_the_text() -> None:
@@ -177,6 +198,12 @@ def test_an_empty_answer_says_so() -> None:
 
 def test_a_stopped_answer_keeps_its_text() -> None:
     assert ended(FLOW, *HELLO, RunFinished("stopped", "Stopped by user.")).markdown == f"Hello\n\n{EN.stopped}"
+
+
+def test_a_stop_that_dify_reports_as_a_failure_is_a_stop() -> None:
+    """From 1.13: the engine's abort may overtake the stop."""
+    done = ended(FLOW, *HELLO, RunFinished("failed", "User requested stop"))
+    assert (done.outcome, done.markdown) == (Outcome.STOPPED, f"Hello\n\n{EN.stopped}")
 
 
 def test_a_paused_run_shows_the_form() -> None:

@@ -99,6 +99,33 @@ async def test_an_app_of_another_kind_is_one_sentence(app: str, tmp_path: Path) 
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", [["ask", " "], ["playground", "--once", ""]])
+async def test_an_empty_question_is_not_asked(command: list[str], tmp_path: Path) -> None:
+    assert await cardbot(*command, env={}, folder=tmp_path) == (1, "", "error: The question is empty.\n")
+
+
+async def test_an_env_file_that_was_named_has_to_exist(tmp_path: Path) -> None:
+    code, _, err = await cardbot("ask", "hello", "--env-file", "nowhere.env", env={}, folder=tmp_path)
+    assert (code, err) == (1, "error: There is no file nowhere.env.\n")
+
+
+async def test_a_server_that_is_no_dify_is_one_sentence(tmp_path: Path) -> None:
+    async with Platform() as platform:
+        env = {"DIFY_API_KEY": "app-test", "DIFY_BASE_URL": f"{platform.url}/v1"}
+        code, _, err = await cardbot("ask", "hello", env=env, folder=tmp_path)
+    assert code == 1
+    assert err.startswith("error: Check DIFY_BASE_URL")
+    assert err.count("\n") == 1
+
+
+async def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    async with FakeDify(api_key="app-test") as dify:
+        dify.default = Script("It is sunny. " * 2000, cps=20000)
+        line = f"{sys.executable} -m cardbot ask hello | head -c 20"
+        done = await anyio.run_process(line, env={**QUIET, **key_for(dify)}, cwd=tmp_path, check=False)
+    assert (done.stdout, done.stderr) == (b"It is sunny. It is s", b"")
+
+
 async def test_an_answer_that_fails_shows_what_came_and_the_reason(tmp_path: Path) -> None:
     async with FakeDify(api_key="app-test") as dify:
         dify.default = Script("It is sunny.", end="error", at=5, error="no credit")

@@ -183,6 +183,12 @@ def test_an_older_name_is_answered_with_the_new_one(tmp_path: Path, old: str, ne
         assert problems(path) == [f"{new} is missing. {old} is its name in older guides: rename it to {new}."]
 
 
+def test_a_placeholder_is_not_taken_for_a_key(tmp_path: Path) -> None:
+    assert problems(env_file(tmp_path, **{**NEEDED, "DIFY_API_KEY": "app-…"})) == [
+        "DIFY_API_KEY holds a character that no key has; copy it whole."
+    ]
+
+
 def test_an_older_name_of_an_address_is_an_error_for_the_key_could_go_elsewhere(tmp_path: Path) -> None:
     assert problems(env_file(tmp_path, **NEEDED, DIFY_URL="http://10.0.0.7/v1")) == [
         "DIFY_BASE_URL is missing. DIFY_URL is its name in older guides: rename it to DIFY_BASE_URL."

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import math
+import re
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
@@ -16,8 +16,11 @@ from anyio.abc import TaskGroup
 
 from cardbot import events
 from cardbot.dify.ending import Ending
-from cardbot.dify.wire import EventReader, StoredMessage, rejection, stored_messages
-from cardbot.errors import ConversationGone, DifyBusy, DifyError, DifyUnreachable
+from cardbot.dify.feed import Feed
+from cardbot.dify.fields import parsed, text
+from cardbot.dify.refusal import rejection
+from cardbot.dify.wire import EventReader, StoredMessage, stored_messages
+from cardbot.errors import ConversationGone, DifyBusy, DifyError, DifyUnreachable, SettingsError
 from cardbot.messages import Question
 from cardbot.sse import Decoder
 
@@ -42,6 +45,8 @@ RECOVERY_PAUSES = (0.5, 2.0, 5.0, 10.0)
 GET_TIMEOUT = 10.0
 """Seconds for the small requests. Our choice."""
 
+_HEADER_TEXT = re.compile(r"[!-~]+")
+
 log = structlog.get_logger(__name__)
 
 
@@ -58,6 +63,8 @@ class DifyClient:
     """One Dify app, named by its key. Use as an async context manager; implements `ports.Source`."""
 
     def __init__(self, *, base_url: str, api_key: str, idle_seconds: float = 120.0, silence: float = SILENCE) -> None:
+        if not _HEADER_TEXT.fullmatch(api_key):  # an HTTP library's own complaint would repeat the key
+            raise SettingsError(["DIFY_API_KEY has characters that no key has: copy it again from Dify's API page."])
         self.fingerprint = hashlib.sha256(api_key.encode()).hexdigest()[:16]
         """Tells apps apart without telling the key: conversation ids of one app mean nothing to another."""
         self._http = httpx.AsyncClient(
@@ -126,13 +133,10 @@ class DifyClient:
     async def info(self) -> AppInfo:
         """Who answers under this key: the cheapest question, to check address and key."""
         response = await self._request("GET", "info")
-        try:
-            body = response.json()
-        except ValueError:
-            body = None
+        body = parsed(response.content)
         if not isinstance(body, dict):
             raise DifyUnreachable("What answers there is not Dify's service API.", sent=True)
-        return AppInfo(str(body.get("name", "")), str(body.get("mode") or ""), response.headers.get("x-version", ""))
+        return AppInfo(text(body, "name"), text(body, "mode"), response.headers.get("x-version", ""))
 
     async def _request(
         self, method: str, path: str, *, params: dict[str, str] | None = None, json: object = None
@@ -146,22 +150,38 @@ class DifyClient:
         return response
 
     async def _attempt(self, question: Question) -> AsyncGenerator[events.Event]:
-        """Send the question once and follow its stream to the end."""
-        feed = _Feed()
+        """Send the question once and follow its stream to the end, then look for what the stream did not bring."""
+        if self._closing:
+            raise DifyUnreachable("The client is closed.")
+        feed, decoder, reader, ending = Feed(), Decoder(), EventReader(), Ending()
         self._tasks.start_soon(self._read, question, feed)
-        reader = EventReader()
+        untouched = True  # until something of an answer was told: from then on the conversation lives
         try:
-            async with aclosing(self._follow(question, feed, reader)) as stream:
+            async with aclosing(self._follow(feed, decoder, reader, ending)) as stream:
                 async for event in stream:
-                    if _means_gone(event, question, reader):
-                        raise ConversationGone("Dify's run failed before it began.", status=404, code="not_found")
+                    match event:
+                        case events.Identified():
+                            pass
+                        case events.Waiting() | events.Failed() | events.RunFinished(status="failed") if untouched:
+                            await self._check_conversation(question, reader.ids)
+                        case _:
+                            untouched = False
                     yield event
         finally:
-            feed.scope.cancel()
-            if reader.unknown or reader.malformed:
-                log.info("dify_events_skipped", names=sorted(reader.unknown), malformed=reader.malformed)
+            feed.reading.cancel()
+            if reader.unknown or reader.malformed or decoder.skipped:
+                names = sorted(reader.unknown)
+                log.info("dify_events_skipped", names=names, malformed=reader.malformed, too_long=decoder.skipped)
+        if ending.grace is None:
+            async with aclosing(self._recover(question, reader.ids)) as recovery:
+                async for event in recovery:
+                    yield event
 
-    async def _read(self, question: Question, feed: "_Feed") -> None:
+    @property
+    def _closing(self) -> bool:
+        return self._tasks.cancel_scope.cancel_called
+
+    async def _read(self, question: Question, feed: Feed) -> None:
         """Read at full speed into memory: Dify's relay drops text when its reader is slow."""
         body: dict[str, object] = {
             "inputs": {},
@@ -172,22 +192,28 @@ class DifyClient:
         }
         if question.conversation_id:  # an empty string is refused by some 1.11 builds
             body["conversation_id"] = question.conversation_id
-        content = json.dumps(body).encode()
-        with feed.scope:
+        error: Exception | None = None
+        with feed.reading:
             try:
-                for pause in (*CONNECT_PAUSES, math.nan):
-                    try:
-                        await self._stream(content, feed)
-                        break
-                    except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
-                        if math.isnan(pause):
-                            raise _unreachable(exc) from exc
-                        await anyio.sleep(pause)
-                feed.end()
+                await self._send(json.dumps(body).encode(), feed)
             except Exception as exc:  # whoever asked is told, whatever it is; this task must not end the client
-                feed.end(_unreachable(exc) if isinstance(exc, httpx.HTTPError) else exc)
+                error = exc
+            finally:  # also when the client closes: nobody may wait for a reader that is gone
+                feed.end(error)
 
-    async def _stream(self, content: bytes, feed: "_Feed") -> None:
+    async def _send(self, content: bytes, feed: Feed) -> None:
+        """Send the question and read its stream. Only to connect is tried again: nothing was sent yet."""
+        try:
+            for pause in CONNECT_PAUSES:
+                try:
+                    return await self._stream(content, feed)
+                except (httpx.ConnectError, httpx.ConnectTimeout):
+                    await anyio.sleep(pause)
+            return await self._stream(content, feed)
+        except httpx.HTTPError as exc:
+            raise _unreachable(exc) from exc
+
+    async def _stream(self, content: bytes, feed: Feed) -> None:
         timeout = httpx.Timeout(connect=CONNECT_TIMEOUT, read=None, write=30.0, pool=None)
         headers = {"Content-Type": "application/json"}
         async with self._http.stream(
@@ -197,64 +223,53 @@ class DifyClient:
                 raise rejection(response.status_code, await response.aread())
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 raise DifyUnreachable("What answers there is not Dify's service API: no event stream.", sent=True)
-            feed.opened = True
-            async for chunk in response.aiter_bytes():
-                feed.put(chunk)
+            try:
+                async for chunk in response.aiter_bytes():
+                    feed.put(chunk)
+            except httpx.HTTPError as exc:  # the question was accepted: an answer without its end, not a refusal
+                log.warning("dify_stream_broken", error=str(exc) or type(exc).__name__)
 
-    async def _follow(self, question: Question, feed: "_Feed", reader: EventReader) -> AsyncGenerator[events.Event]:
-        decoder, ending = Decoder(), Ending()
-        last_byte = anyio.current_time()
-        deadline = last_byte + TOTAL_TIMEOUT
+    async def _follow(
+        self, feed: Feed, decoder: Decoder, reader: EventReader, ending: Ending
+    ) -> AsyncGenerator[events.Event]:
+        """Yield what the bytes say until the answer ends, or the bytes, or the patience."""
+        now = last_byte = anyio.current_time()
+        deadline = now + TOTAL_TIMEOUT
         patience = self._silence
-        close_at = math.inf
-        while True:
-            now = anyio.current_time()
-            wake_at = min(close_at, deadline, last_byte + patience)
+        while now < deadline:
             chunks: list[bytes] | None = None
-            with anyio.move_on_after(max(0.0, wake_at - now)):
-                try:
-                    chunks = await feed.take()
-                except DifyUnreachable as exc:
-                    if not feed.opened:
-                        raise
-                    log.warning("dify_stream_broken", error=str(exc))
-                    chunks = []
+            with anyio.CancelScope(deadline=min(deadline, last_byte + patience)):
+                chunks = await feed.take()
             now = anyio.current_time()
             if chunks:
                 last_byte, patience = now, self._silence
                 for chunk in chunks:
                     for sse in decoder.feed(chunk):
                         for event in reader.read(sse.data):
-                            before = ending.grace
                             ending.saw(event)
-                            if ending.grace is not None and ending.grace != before:
-                                close_at = now + ending.grace
                             yield event
-                if close_at <= now:
-                    return
-            elif chunks is not None or now >= deadline or now - last_byte >= self._idle_seconds:
-                break  # the bytes ended, or the answer took too long, or the silence did
-            elif now >= close_at:
-                return
-            else:
-                await self._check_conversation(question, reader)
-                yield events.Waiting(now - last_byte)
+                if ending.grace is not None:
+                    deadline = min(deadline, now + ending.grace)
+            elif chunks is not None or now - last_byte >= self._idle_seconds:
+                return  # the bytes ended, or nobody waits for them any longer
+            elif now < deadline:
                 patience += self._silence
-        if ending.grace is None:
-            async with aclosing(self._recover(question, reader.ids)) as recovery:
-                async for event in recovery:
-                    yield event
+                yield events.Waiting(now - last_byte)
 
-    async def _check_conversation(self, question: Question, reader: EventReader) -> None:
-        """Tell a dead conversation id from a queue: 1.13 and 1.14 chatflows answer both with silence."""
-        if not question.conversation_id or reader.ids != events.Identified():
+    async def _check_conversation(self, question: Question, ids: events.Identified) -> None:
+        """Raise `ConversationGone` if that is why there is no answer.
+
+        Where 1.12 said 404 at once, a chatflow of 1.13 and 1.14 is silent, as it is while its run waits in a queue;
+        from 1.15 it reports a failed run without a reason.
+        """
+        if not question.conversation_id or ids.conversation_id:
             return
         try:
             await self.messages(question.conversation_id, question.user)
         except ConversationGone:
             raise
         except DifyError as exc:
-            log.warning("dify_silent", error=str(exc))
+            log.warning("dify_conversation_not_checked", error=str(exc))
 
     async def _recover(self, question: Question, ids: events.Identified) -> AsyncGenerator[events.Event]:
         """Look for the answer where Dify keeps it, after a stream that ended without an end.
@@ -269,6 +284,8 @@ class DifyClient:
             if waited + pause > self._idle_seconds or (tries > 1 and not ids.workflow_run_id):
                 break
             await anyio.sleep(pause)
+            if self._closing:
+                break
             waited += pause
             tries += 1
             try:
@@ -284,47 +301,6 @@ class DifyClient:
             if ids.workflow_run_id:
                 yield events.Waiting(waited)
         yield events.Interrupted("the stream ended without an end")
-
-
-class _Feed:
-    """What was read and not yet taken: the reader never waits for its consumer."""
-
-    def __init__(self) -> None:
-        self.scope = anyio.CancelScope()
-        self.opened = False
-        """Whether Dify accepted the question: from here on a failure is a broken stream, not a refusal."""
-        self._chunks: list[bytes] = []
-        self._wake = anyio.Event()
-        self._ended = False
-        self._error: Exception | None = None
-
-    def put(self, chunk: bytes) -> None:
-        self._chunks.append(chunk)
-        self._wake.set()
-
-    def end(self, error: Exception | None = None) -> None:
-        self._ended, self._error = True, error
-        self._wake.set()
-
-    async def take(self) -> list[bytes]:
-        """Everything that came since the last time; an empty list is the end. Raises what ended the reading."""
-        while not self._chunks and not self._ended:
-            self._wake = anyio.Event()
-            await self._wake.wait()
-        chunks, self._chunks = self._chunks, []
-        if not chunks and self._error is not None:
-            raise self._error
-        return chunks
-
-
-def _means_gone(event: events.Event, question: Question, reader: EventReader) -> bool:
-    """From 1.15 a chatflow reports a dead conversation as a run that failed without ever having had one."""
-    return (
-        isinstance(event, events.RunFinished)
-        and event.status == "failed"
-        and bool(question.conversation_id)
-        and not reader.ids.conversation_id
-    )
 
 
 def _as_events(message: StoredMessage) -> list[events.Event]:

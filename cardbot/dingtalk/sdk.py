@@ -70,7 +70,7 @@ async def exchange(client: httpx.AsyncClient, request: httpx.Request) -> httpx.R
             return await client.send(request)
     except (httpx.RequestError, TimeoutError) as exc:
         raise DingTalkUnreachable(
-            f"{request.method} {request.url.host}{request.url.path} got no answer: {type(exc).__name__}."
+            f"{request.method} {request.url.netloc.decode()}{request.url.path} got no answer: {type(exc).__name__}."
         ) from exc
 
 

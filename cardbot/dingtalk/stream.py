@@ -131,7 +131,7 @@ class Stream:
             except DingTalkError as exc:
                 if not self._was_connected and isinstance(exc, DingTalkRejected) and _is_final(exc):
                     raise _blamed(exc) from None
-                log.warning("stream_not_connected", error=str(exc))
+                log.warning("stream_not_connected", error=str(exc), endpoint=str(self._endpoint))
                 self._failures += 1
             else:
                 self._was_connected = True

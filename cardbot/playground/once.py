@@ -11,6 +11,7 @@ from cardbot.playground.dify import FakeDify
 from cardbot.playground.platform import TEMPLATE_ID, Platform
 from cardbot.playground.samples import sample_answer
 from cardbot.settings import DifySettings, Settings
+from cardbot.texts import Language
 
 LATENCY = 0.12
 """Seconds that each call to the simulated DingTalk takes. Our choice: what a real one takes from within China."""
@@ -38,12 +39,14 @@ class Sight:
         return self.state in ("done", "failed", "reply")
 
 
-async def ask_once(question: str, dify: DifySettings | None, watch: Callable[[Sight], None]) -> Sight:
+async def ask_once(
+    question: str, dify: DifySettings | None, language: Language, watch: Callable[[Sight], None]
+) -> Sight:
     """Ask, call `watch` whenever what is seen changes, and return what stays.
 
     `dify` names a real app to ask; None asks the scripted one.
     """
-    async with _world(question, dify) as platform:
+    async with _world(dify, language) as platform:
         began = anyio.current_time()
         await platform.say(question, name="You")
         last = Sight(0.0, "", "", 0)
@@ -56,7 +59,7 @@ async def ask_once(question: str, dify: DifySettings | None, watch: Callable[[Si
 
 
 @asynccontextmanager
-async def _world(question: str, dify: DifySettings | None) -> AsyncGenerator[Platform]:
+async def _world(dify: DifySettings | None, language: Language) -> AsyncGenerator[Platform]:
     async with AsyncExitStack() as stack:
         platform = await stack.enter_async_context(
             Platform(client_id=CLIENT_ID, client_secret=CLIENT_SECRET, latency=LATENCY)
@@ -67,7 +70,7 @@ async def _world(question: str, dify: DifySettings | None) -> AsyncGenerator[Pla
             "DINGTALK_CARD_TEMPLATE_ID": TEMPLATE_ID,
             "DINGTALK_OPENAPI_ENDPOINT": platform.url,
             "CARDBOT_STORE": "memory:",
-            "CARDBOT_FRAMES": "smooth",
+            "CARDBOT_LANGUAGE": language,
             "CARDBOT_DRAIN_SECONDS": 5.0,
         }
         if dify is None:
@@ -79,7 +82,6 @@ async def _world(question: str, dify: DifySettings | None) -> AsyncGenerator[Pla
                 "DIFY_API_KEY": dify.dify_api_key.get_secret_value(),
                 "DIFY_BASE_URL": dify.dify_base_url,
                 "CARDBOT_DIFY_IDLE_SECONDS": dify.dify_idle_seconds,
-                "CARDBOT_LANGUAGE": dify.language,
             }
         leave = anyio.Event()
         tasks = await stack.enter_async_context(anyio.create_task_group())

@@ -1,6 +1,7 @@
 """What the scripted Dify answers in the playground."""
 
 import re
+from typing import Literal
 
 from cardbot.playground.script import Script
 
@@ -52,7 +53,12 @@ With `DIFY_API_KEY` set, the line above asks your own Dify app.
 """
 
 
+def language_of(question: str) -> Literal["zh", "en"]:
+    """The language to answer in."""
+    return "zh" if _CHINESE.search(question) else "en"
+
+
 def sample_answer(question: str) -> Script:
     """A few paragraphs with a list, a table and code, in the language of the question."""
-    text = _ZH if _CHINESE.search(question) else _EN
+    text = _ZH if language_of(question) == "zh" else _EN
     return Script(text.replace("{question}", question), cps=SPEED, first=0.3)

@@ -1,5 +1,8 @@
 """The client against a scripted Dify, over real sockets."""
 
+import gc
+import json
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from itertools import product
@@ -18,10 +21,12 @@ from cardbot.errors import (
     DifyUnauthorized,
     DifyUnreachable,
     DifyWrongApp,
+    SettingsError,
 )
 from cardbot.events import Event, Identified, TextDelta, Waiting
 from cardbot.messages import Question
 from cardbot.playground.dify import FakeDify
+from cardbot.playground.http import LoopbackServer, Request, Response, Stream
 from cardbot.playground.replay import Replay
 from cardbot.playground.script import Drop, Hang, Html, Refuse, Script
 from cardbot.texts import EN
@@ -36,7 +41,7 @@ ASK = Question("hello", "user-1")
 
 @asynccontextmanager
 async def pair(
-    app: str = "chat", version: str = "1.14.1", **options: Any
+    app: Any = "chat", version: str = "1.14.1", **options: Any
 ) -> AsyncGenerator[tuple[FakeDify, DifyClient]]:
     """A Dify and a client of it, which is more impatient than in real life."""
     patience = {"idle_seconds": options.pop("idle", 5.0), "silence": options.pop("silence", 0.2)}
@@ -302,6 +307,230 @@ async def test_a_conversation_of_somebody_else_is_gone() -> None:
         assert (await client.messages(answer.ids.conversation_id, "user-1"))[-1].answer == TEXT
         with pytest.raises(ConversationGone):
             await client.messages(answer.ids.conversation_id, "user-2")
+
+
+# Streams that no version writes, byte by byte.
+
+
+class Speaker:
+    """A server that says these bytes, one list of pieces per question; None is silence."""
+
+    def __init__(self, *streams: list[bytes | None], history: Response) -> None:
+        self.questions: list[dict[str, Any]] = []
+        self.looks = 0
+        self.open = 0
+        self.open_at_look: list[int] = []
+        self._streams = deque(streams)
+        self._history = history
+
+    async def __call__(self, request: Request) -> Response | Stream:
+        if request.method == "GET":
+            self.looks += 1
+            self.open_at_look.append(self.open)
+            return self._history
+        self.questions.append(request.json())
+        return Stream(200, (("Content-Type", "text/event-stream"),), self._say(self._streams.popleft()))
+
+    async def _say(self, pieces: list[bytes | None]) -> AsyncGenerator[bytes]:
+        self.open += 1
+        try:
+            for piece in pieces:
+                if piece is None:
+                    await anyio.sleep_forever()
+                else:
+                    yield piece
+        finally:
+            self.open -= 1
+
+
+UNKNOWN = Response.json({"code": "not_found", "message": "Conversation Not Exists.", "status": 404}, 404)
+EMPTY = Response.json({"limit": 5, "has_more": False, "data": []})
+
+
+@asynccontextmanager
+async def speaking(
+    *streams: list[bytes | None], history: Response = UNKNOWN, idle: float = 5.0
+) -> AsyncGenerator[tuple[Speaker, DifyClient]]:
+    speaker = Speaker(*streams, history=history)
+    async with (
+        LoopbackServer(speaker) as server,
+        DifyClient(base_url=f"{server.url}/v1", api_key="app-test", idle_seconds=idle, silence=0.1) as client,
+    ):
+        yield speaker, client
+
+
+def sse(event: str, **fields: Any) -> bytes:
+    return f"data: {json.dumps({'event': event, **fields})}\n\n".encode()
+
+
+def run_failed(error: str) -> bytes:
+    """As 1.15 reports a run that never began: without the ids of a conversation."""
+    return sse("workflow_started", task_id="r", workflow_run_id="r") + sse(
+        "workflow_finished", task_id="r", workflow_run_id="r", data={"status": "failed", "error": error}
+    )
+
+
+CHAT = {"conversation_id": "c-1", "message_id": "m-1", "task_id": "t-1"}
+FLOW = {**CHAT, "workflow_run_id": "r-1"}
+HELLO = sse("message", answer="Hello", **CHAT)
+GOING_ON = Question("and?", "user-1", "c-0")
+
+
+async def test_a_run_that_fails_early_in_a_living_conversation_keeps_it() -> None:
+    async with speaking([run_failed("name is required in input form")], history=EMPTY) as (speaker, client):
+        answer, _ = await ask(client, GOING_ON)
+    assert (answer.outcome, answer.reason) == (Outcome.FAILED, "name is required in input form")
+    assert len(speaker.questions) == 1
+
+
+@pytest.mark.parametrize(
+    "dead",
+    [
+        [run_failed("")],
+        [sse("error", code="not_found", message="Conversation Not Exists.", status=404)],
+        [b"event: ping\n\n", None],
+    ],
+    ids=["run", "error", "silence"],
+)
+async def test_a_dead_conversation_is_left_once(dead: list[bytes | None]) -> None:
+    async with speaking(dead, [HELLO, sse("message_end", **CHAT)]) as (speaker, client):
+        answer, _ = await ask(client, GOING_ON)
+    assert (answer.outcome, answer.text) == (Outcome.SUCCEEDED, "Hello")
+    assert [question.get("conversation_id") for question in speaker.questions] == ["c-0", None]
+
+
+async def test_a_dead_conversation_is_left_only_once() -> None:
+    async with speaking([run_failed("")], [run_failed("")]) as (speaker, client):
+        answer, _ = await ask(client, GOING_ON)
+    assert answer.outcome is Outcome.FAILED
+    assert len(speaker.questions) == 2
+
+
+@pytest.mark.parametrize("ends", [[run_failed("")], [sse("error", code="x")], [None]], ids=["run", "error", "silence"])
+async def test_nothing_is_asked_again_once_something_was_told(ends: list[bytes | None]) -> None:
+    async with speaking([sse("message", answer="Hel"), *ends], idle=0.3) as (speaker, client):
+        answer, _ = await ask(client, GOING_ON)
+    assert answer.text == "Hel"
+    assert len(speaker.questions) == 1
+
+
+@pytest.mark.parametrize("size", range(0, len(HELLO) + 40, 23))
+@pytest.mark.parametrize("end", ["eof", "hang"])
+async def test_a_stream_may_break_off_anywhere(size: int, end: str) -> None:
+    whole = HELLO + sse("message_end", **CHAT)
+    pieces: list[bytes | None] = [whole[:size], None] if end == "hang" else [whole[:size]]
+    async with speaking(pieces, history=EMPTY, idle=0.2) as (speaker, client):
+        answer, _ = await ask(client)
+    assert answer.outcome is Outcome.INTERRUPTED
+    assert answer.text == ("Hello" if size >= len(HELLO) else "")
+    assert len(speaker.questions) == 1
+
+
+async def test_an_oversized_line_does_not_lose_the_answer() -> None:
+    huge = b'data: {"event":"node_finished","data":{"outputs":"' + b"x" * 10_000_000 + b'"}}\n\n'
+    async with speaking([HELLO, huge, sse("message_end", **CHAT)]) as (_, client):
+        answer, _ = await ask(client)
+    assert (answer.outcome, answer.text) == (Outcome.SUCCEEDED, "Hello")
+
+
+async def test_a_stream_that_was_given_up_is_closed_before_dify_is_searched() -> None:
+    """It would hold one of Dify's ten connections, and fill the memory if it came alive."""
+    started = sse("workflow_started", **FLOW)
+    async with speaking([started, None], history=EMPTY, idle=1.0) as (speaker, client):
+        await ask(client)
+    assert speaker.looks >= 1
+    assert set(speaker.open_at_look) == {0}
+
+
+async def test_a_failure_after_a_good_end_is_not_waited_for() -> None:
+    async with speaking([HELLO, sse("message_end", **CHAT), None]) as (_, client):
+        with anyio.fail_after(0.5):
+            answer, _ = await ask(client)
+    assert answer.outcome is Outcome.SUCCEEDED
+
+
+@pytest.mark.parametrize("fields", [CHAT, FLOW], ids=["chat", "chatflow"])
+async def test_closing_the_client_ends_its_streams(fields: dict[str, str]) -> None:
+    told = anyio.Event()
+    answer = Answer(EN)
+
+    async def listen(client: DifyClient) -> None:
+        async with aclosing(client.ask(ASK)) as stream:
+            async for event in stream:
+                answer.apply(event)
+                told.set()
+
+    with anyio.fail_after(5):
+        async with (
+            anyio.create_task_group() as tasks,
+            speaking([sse("message", answer="Hello", **fields), None], idle=60.0) as (_, client),
+        ):
+            tasks.start_soon(listen, client)
+            await told.wait()
+    assert (answer.outcome, answer.text) == (Outcome.INTERRUPTED, "Hello")
+
+
+async def test_a_closed_client_says_so() -> None:
+    async with pair() as (_, client):
+        pass
+    with pytest.raises(DifyUnreachable, match="closed"):
+        await ask(client)
+
+
+@pytest.mark.parametrize("key", ["app-secret\n", "app-se cret", "app-s\u00e9cret", "app-se\0cret", ""])
+async def test_a_key_that_no_header_can_carry_is_refused_unseen(key: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        DifyClient(base_url="http://127.0.0.1:9/v1", api_key=key)
+    assert not key or key.strip() not in str(error.value)
+
+
+async def settled(client: DifyClient) -> None:
+    """Wait until no task reads and no connection is in use. Nothing public tells."""
+    http: Any = client._http._transport
+    tasks: Any = client._tasks
+    with anyio.fail_after(2):
+        while tasks._tasks or not all(connection.is_idle() for connection in http._pool.connections):  # noqa: ASYNC110  # polled: nobody announces it
+            await anyio.sleep(0.01)
+
+
+LEAVING: list[tuple[str, list[Any], float]] = [
+    ("before headers", [Hang()], 0.05),
+    ("amid text", [Script(TEXT * 100, cps=200)], 0.1),
+    ("amid silence", [Script(TEXT, end="hang", at=9)], 0.1),
+    ("while waiting", [Script(TEXT, end="hang", at=9)], 0.35),
+    ("in the queue", [Refuse(400, "invalid_param", "Too many requests. Please try again later.")], 0.1),
+    ("while searching", [Script(TEXT, end="cut", at=9)], 0.3),
+]
+
+
+@pytest.mark.parametrize(("answers", "after"), [case[1:] for case in LEAVING], ids=[case[0] for case in LEAVING])
+async def test_a_cancelled_asker_leaves_nothing_behind(answers: list[Any], after: float) -> None:
+    async with pair("advanced-chat") as (dify, client):
+        dify.answers.extend(answers)
+        with anyio.move_on_after(after) as scope:
+            await ask(client)
+        assert scope.cancelled_caught
+        await settled(client)
+
+
+@pytest.mark.parametrize("count", range(6))
+async def test_an_asker_may_leave_after_any_event(count: int) -> None:
+    async with pair("advanced-chat") as (dify, client):
+        dify.answers.append(Script(TEXT * 10, cps=500))
+        async with aclosing(client.ask(ASK)) as stream:
+            for _ in range(count):
+                await anext(stream)
+        await settled(client)
+
+
+async def test_a_generator_that_nobody_closes_is_no_leak() -> None:
+    async with pair() as (dify, client):
+        dify.answers.append(Script(TEXT * 100, cps=200))
+        stream = client.ask(ASK)
+        await anext(stream)
+        del stream
+        gc.collect()
+        await settled(client)
 
 
 REPLAYED = [

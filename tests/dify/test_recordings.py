@@ -7,7 +7,8 @@ import pytest
 
 from cardbot.answer import Answer, Outcome
 from cardbot.dify.ending import Ending
-from cardbot.dify.wire import EventReader, reason
+from cardbot.dify.refusal import reason
+from cardbot.dify.wire import EventReader
 from cardbot.events import Event, Identified
 from cardbot.sse import Decoder
 from cardbot.texts import EN
