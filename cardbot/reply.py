@@ -28,8 +28,8 @@ PLAIN_REPLY = 60.0
 """Seconds for a plain reply, in however many messages, with its tries. Our choice."""
 
 LAST_WORD_WHEN_LEAVING = 4.0
-"""Seconds for a card's end when the program is being stopped. Our choice: with the drain before it, less than the
-30 s that Kubernetes gives a process."""
+"""Seconds for a card's end when the program is being stopped; a card that cannot make it says so before they are over.
+Our choice: with the drain before it, less than the 30 s that Kubernetes gives a process."""
 
 USER_LIMIT = 255
 """Characters of Dify's `user`. Seen: a VARCHAR(255) in all versions."""
@@ -101,15 +101,19 @@ async def _answers(incoming: Incoming, desk: Desk) -> AsyncGenerator[Event]:
 async def _finish(incoming: Incoming, desk: Desk, card: Card, answer: Answer) -> None:
     """Bring the card to its end, or the same text to the person another way. May be called again if cancelled."""
     answer.close()
+    markdown = answer.markdown
     try:
         if answer.failed:
-            await card.fail(answer.markdown)
+            await card.fail(markdown)
         else:
-            await card.finish(answer.markdown)
+            await card.finish(markdown)
         log.info("answered", message=incoming.message_id, outcome=answer.outcome and answer.outcome.value, by="card")
     except CardLost as lost:  # as much of the text as no card shows, as a plain reply
         log.warning("card_lost", message=incoming.message_id, error=str(lost))
         await _send(incoming, lost.unseen, desk.webhook)
+    except Exception:  # a fault of ours in the card must not cost the answer
+        log.exception("card_broke", message=incoming.message_id)
+        await _send(incoming, markdown, desk.webhook)
 
 
 async def _send(incoming: Incoming, markdown: str, webhook: Webhook) -> None:
@@ -120,6 +124,8 @@ async def _send(incoming: Incoming, markdown: str, webhook: Webhook) -> None:
             log.info("answered", message=incoming.message_id, by="webhook")
         except DingTalkError as exc:
             log.error("reply_lost", message=incoming.message_id, error=str(exc))
+        except Exception:  # one message's failure must not stop the bot
+            log.exception("reply_lost", message=incoming.message_id)
     if patience.cancelled_caught:
         log.error("reply_lost", message=incoming.message_id, error=f"not delivered within {PLAIN_REPLY:.0f} s")
 

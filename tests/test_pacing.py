@@ -130,6 +130,18 @@ def test_a_place_is_free_again_a_second_after_the_call_ended() -> None:
     assert pacing.next(0.3 + WINDOW) is second
 
 
+def test_a_card_forgotten_during_its_call_gives_its_place_back() -> None:
+    pacing = Pacing(qps=1)
+    first = lane(pacing, Rank.FINAL)
+    pacing.begin(first, 0.0)
+    pacing.remove(first)
+    second = lane(pacing, Rank.FINAL)
+    assert pacing.next(0.1) == math.inf
+    pacing.end(first, PATH, 0.3)
+    assert pacing.next(0.4) == pytest.approx(0.3 + WINDOW)
+    assert pacing.next(0.3 + WINDOW) is second
+
+
 def frames_within(frames: Frames, seconds: float) -> int:
     """Text frames of one card whose text never stops growing."""
     pacing = Pacing(frames=frames)

@@ -238,6 +238,22 @@ async def test_a_reply_that_cannot_be_delivered_at_all_does_not_stop_the_bot() -
 
 
 @in_virtual_time
+async def test_a_fault_in_the_card_sends_the_whole_text_as_a_plain_reply() -> None:
+    world = World(Source(HELLO))
+    world.screen.card_error = ZeroDivisionError()
+    await reply(DIRECT, world.desk)
+    assert world.screen.replies == ["Hello"]
+
+
+@in_virtual_time
+async def test_a_fault_in_the_plain_reply_does_not_stop_the_bot() -> None:
+    world = World(Source(HELLO))
+    world.screen.card_error = CardLost("refused", unseen="Hello")
+    world.screen.webhook_error = ZeroDivisionError()
+    await reply(DIRECT, world.desk)
+
+
+@in_virtual_time
 async def test_a_fault_of_ours_ends_the_card_with_a_reference() -> None:
     world = World(Source([CHAT, TextDelta("Hel"), ZeroDivisionError()]))
     await reply(DIRECT, world.desk)

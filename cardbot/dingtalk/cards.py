@@ -1,7 +1,9 @@
 """The one writer of card calls: opens cards, shows the newest text, finishes them. `pacing` decides who is next."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -29,6 +31,12 @@ CALL_TIMEOUT = 15.0
 FINISH_TIMEOUT = 60.0
 """Seconds to bring a card to its final state; then the text goes another way. Our choice: covers a throttle of a
 minute, and a person who waits longer has long given up."""
+
+CLOSE_TIMEOUT = 2 * CALL_TIMEOUT
+"""Seconds after that for the call under way, and for an update that sends the reader on."""
+
+IN_TIME = 0.95
+"""Share of a caller's deadline that is made use of, so that `CardLost` is raised before it. Our choice."""
 
 log = structlog.get_logger(__name__)
 
@@ -96,15 +104,15 @@ class CardWriter:
         finally:
             card.leave()
 
-    def post(self, incoming: Incoming, space: DirectSpace | GroupSpace, *, after: "_Posted | None" = None) -> "_Posted":
+    def post(self, card: "_Card", *, after: "_Posted | None" = None) -> "_Posted":
         """Take one more card of DingTalk in; its creation is the first thing it wants."""
         sheet = Sheet(
             self._template,
             now=anyio.current_time(),
             elsewhere=self._texts.elsewhere,
-            after=after and after.sheet,
+            after=after.sheet if after else None,
         )
-        posted = _Posted(sheet, incoming, space)
+        posted = _Posted(sheet, card)
         self._sheets[posted.sheet.lane] = posted
         self._pacing.add(posted.sheet.lane)
         self.wake()
@@ -147,30 +155,38 @@ class CardWriter:
                         self._begin(self._sheets[turn], now, calls)
 
     def _begin(self, posted: "_Posted", now: float, calls: TaskGroup) -> None:
-        sheet = posted.sheet
-        step = sheet.step()
+        """Make the call that the sheet wants, as things are now. A fault of ours is that card's, not the writer's."""
+        step = posted.sheet.step()
         assert step is not None, "a lane with a rank belongs to a sheet with a step"
-        if step is Step.FRAME and sheet.nothing_new(now):
+        try:
+            call = self._call(posted, step)
+        except Exception as exc:
+            log.exception("card_call_not_made", step=step.name.lower(), card=posted.sheet.out_track_id)
+            self._learn(posted, step, DingTalkError(f"The call could not be made: {type(exc).__name__}."))
+            posted.card.look()
             return
-        self._pacing.begin(sheet.lane, now)
-        calls.start_soon(self._perform, posted, step)
+        if call is not None:
+            self._pacing.begin(posted.sheet.lane, now)
+            calls.start_soon(self._perform, posted, step, call)
 
-    async def _perform(self, posted: "_Posted", step: Step) -> None:
+    async def _perform(self, posted: "_Posted", step: Step, call: Callable[[], Awaitable[object]]) -> None:
         """Make one call and let the sheet learn its outcome."""
         sheet = posted.sheet
         try:
             with anyio.fail_after(CALL_TIMEOUT):
-                await self._call(posted, step)
+                await call()
         except TimeoutError:
             self._learn(posted, step, DingTalkUnreachable(f"No answer within {CALL_TIMEOUT:.0f} s."))
         except DingTalkError as exc:
             self._learn(posted, step, exc)
+        except Exception as exc:  # one card's failure must not stop the others; the call may have been done
+            log.exception("card_call_broke", step=step.name.lower(), card=sheet.out_track_id)
+            self._learn(posted, step, DingTalkUnreachable(f"The answer was not understood: {type(exc).__name__}."))
         else:
             sheet.succeeded(step, anyio.current_time())
         finally:
             self._pacing.end(sheet.lane, step.path, anyio.current_time())
-            if sheet.settled:
-                posted.settled.set()
+            posted.card.look()
             self.wake()
 
     def _learn(self, posted: "_Posted", step: Step, error: CardbotError) -> None:
@@ -178,29 +194,30 @@ class CardWriter:
             "card_call_failed",
             step=step.name.lower(),
             card=posted.sheet.out_track_id,
-            message=posted.incoming.message_id,
+            message=posted.card.incoming.message_id,
             error=str(error),
         )
         posted.sheet.failed(step, error, anyio.current_time())
 
-    async def _call(self, posted: "_Posted", step: Step) -> None:
+    def _call(self, posted: "_Posted", step: Step) -> Callable[[], Awaitable[object]] | None:
         sheet = posted.sheet
         match step:
             case Step.CREATE:
-                sheet.carrier_id = await self._api.create_and_deliver(self._new_card(posted))
+                return partial(self._api.create_and_deliver, self._new_card(posted))
             case Step.FRAME | Step.FINAL:
-                await self._api.stream(sheet.frame())
+                frame = sheet.frame(anyio.current_time())
+                return partial(self._api.stream, frame) if frame else None
             case Step.BEGIN | Step.CLOSE:
-                await self._api.update(sheet.out_track_id, sheet.params(step))
+                return partial(self._api.update, sheet.out_track_id, sheet.params(step))
 
     def _new_card(self, posted: "_Posted") -> NewCard:
-        incoming, sheet = posted.incoming, posted.sheet
+        incoming, sheet = posted.card.incoming, posted.sheet
         question = snippet(incoming.text)
         notify = incoming.chat.kind is ChatKind.GROUP and incoming.sender.staff_id
         return NewCard(
             template_id=self._template.id,
             out_track_id=sheet.out_track_id,
-            space=posted.space,
+            space=posted.card.space,
             params=sheet.params(Step.CREATE),
             preview_zh=ZH.preview.format(question=question),
             preview_en=EN.preview.format(question=question),
@@ -237,30 +254,32 @@ class _NoCard:
         raise CardLost(self._why, unseen=markdown)
 
 
+@dataclass(frozen=True, slots=True)
 class _Posted:
-    """A sheet, where it is shown, and whether it is settled."""
+    """One card of DingTalk, and the answer that it is a page of."""
 
-    def __init__(self, sheet: Sheet, incoming: Incoming, space: DirectSpace | GroupSpace) -> None:
-        self.sheet = sheet
-        self.incoming = incoming
-        self.space = space
-        self.settled = anyio.Event()
+    sheet: Sheet
+    card: "_Card"
 
 
 class _Card:
     """One answer on as many cards of DingTalk as its length asks for. Implements `ports.Card`."""
 
     def __init__(self, writer: CardWriter, incoming: Incoming, space: DirectSpace | GroupSpace) -> None:
+        self.incoming = incoming
+        self.space = space
         self._writer = writer
-        self._incoming = incoming
-        self._space = space
-        self._posted = [writer.post(incoming, space)]
+        self._ended = False
+        self._settled = anyio.Event()
+        self._posted = [writer.post(self)]
 
     def show(self, markdown: str) -> None:
+        if self._ended:
+            return
         now = anyio.current_time()
-        for posted, page in zip(self._posted, self._pages(markdown), strict=False):
-            posted.sheet.show(page, now)
-        self._writer.wake()
+        for posted, page in zip(self._posted, self._pages(markdown), strict=True):
+            if posted.sheet.show(page, now):
+                self._writer.wake()
 
     async def finish(self, markdown: str) -> None:
         await self._finish(markdown, failed=False)
@@ -272,35 +291,50 @@ class _Card:
         for posted in self._posted:
             self._writer.drop(posted)
 
+    def look(self) -> None:
+        """See whether there is anything left to do."""
+        if all(posted.sheet.settled for posted in self._posted):
+            self._settled.set()
+
     async def _finish(self, markdown: str, *, failed: bool) -> None:
+        """All of the text into the cards; what does not get there in time, or before the caller's deadline, is lost."""
         now = anyio.current_time()
+        whole = FINISH_TIMEOUT + CLOSE_TIMEOUT
+        haste = min(1.0, IN_TIME * (anyio.current_effective_deadline() - now) / whole)
         texts = self._pages(markdown)
-        texts += [self._writer.texts.withdrawn] * (len(self._posted) - len(texts))
+        self._ended, self._settled = True, anyio.Event()
         for posted, text in zip(self._posted, texts, strict=True):
             posted.sheet.finish(text, now, failed=failed)
-            if posted.sheet.settled:
-                posted.settled.set()
-        self._writer.wake()
-        with anyio.move_on_after(FINISH_TIMEOUT):
-            for posted in self._posted:
-                await posted.settled.wait()
-        lost: list[tuple[str, CardbotError]] = []
-        for posted, text in zip(self._posted, texts, strict=True):
+        await self._wait(FINISH_TIMEOUT * haste)
+        late = DingTalkUnreachable(f"Not finished within {FINISH_TIMEOUT * haste:.1f} s.")
+        for posted in self._posted:
+            posted.sheet.hand_over(late, anyio.current_time())
+        await self._wait(CLOSE_TIMEOUT * haste)
+        for posted in self._posted:
             if not posted.sheet.settled:
-                posted.sheet.give_up(DingTalkUnreachable(f"Not finished within {FINISH_TIMEOUT:.0f} s."))
-            if posted.sheet.error is not None:
-                lost.append((text, posted.sheet.error))
+                posted.sheet.give_up(late)
+        lost = [
+            (text, posted.sheet.error)
+            for posted, text in zip(self._posted, texts, strict=True)
+            if posted.sheet.error is not None and text != self._writer.texts.withdrawn
+        ]
         if lost:
             raise CardLost(str(lost[0][1]), unseen="\n\n".join(text for text, _ in lost)) from lost[0][1]
 
+    async def _wait(self, seconds: float) -> None:
+        self.look()
+        self._writer.wake()
+        with anyio.move_on_after(seconds):
+            await self._settled.wait()
+
     def _pages(self, markdown: str) -> list[str]:
-        """The text of each card; posts the further cards that it needs."""
-        if len(markdown) <= self._writer.card_characters:
-            return [markdown]
-        texts = pages(markdown, self._writer.card_characters)
+        """The text of each card. Posts the further cards that it needs; those that it no longer needs say so."""
+        texts = [markdown]
+        if len(markdown) > self._writer.card_characters:
+            texts = pages(markdown, self._writer.card_characters)
         while len(self._posted) < len(texts):
-            self._posted.append(self._writer.post(self._incoming, self._space, after=self._posted[-1]))
-        return texts
+            self._posted.append(self._writer.post(self, after=self._posted[-1]))
+        return texts + [self._writer.texts.withdrawn] * (len(self._posted) - len(texts))
 
 
 def _space(incoming: Incoming) -> DirectSpace | GroupSpace | None:

@@ -30,6 +30,10 @@ UPDATE_PATH = "/v1.0/card/instances"
 CREATE_TRIES = 4
 """Calls whose outcome stayed unknown before the card is taken for created: the first frame will tell. Our choice."""
 
+SECOND_LOOK = 0.4
+"""Seconds until a text is looked at again that had nothing new to show. Our choice: to make a frame of 18,000
+characters takes 20 ms of CPU (measured), and while half a link or table row arrives every event would ask for it."""
+
 RETRY_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each further try after a call without a usable answer; the last one repeats. Our choice."""
 
@@ -92,7 +96,6 @@ class Sheet:
     def __init__(self, template: Template, *, now: float, elsewhere: str, after: "Sheet | None" = None) -> None:
         self.out_track_id = f"cardbot-{uuid.uuid4().hex}"
         self.lane = Lane()
-        self.carrier_id = ""
         self.error: CardbotError | None = None
         """Why the card cannot be brought to its final state, once that is certain."""
         self.settled = False
@@ -109,6 +112,7 @@ class Sheet:
         self._text = ""
         self._rendered = ""  # the text that the last frame was made of
         self._shown = ""
+        self._sent = ""  # the text of the latest call
         self._final: str | None = None
         self._as_failed = False
         self._finalized = False
@@ -122,10 +126,12 @@ class Sheet:
         """Whether it is in the chat, or never will be: only then may the card that follows it be put there."""
         return self._created or self.settled
 
-    def show(self, markdown: str, now: float) -> None:
-        """The newest text; what was shown of it is of no more interest."""
+    def show(self, markdown: str, now: float) -> bool:
+        """Take the newest text; older text is of no more interest. Returns whether the lane's wish changed."""
+        before = self.lane.rank
         self._text = markdown
         self._plan(now)
+        return self.lane.rank is not before
 
     def finish(self, markdown: str, now: float, *, failed: bool) -> None:
         """The last text. Nothing may be shown after it."""
@@ -134,8 +140,22 @@ class Sheet:
         self.lane.not_before = -math.inf
         self._plan(now)
 
+    def hand_over(self, error: CardbotError, now: float) -> None:
+        """Time is up: the text goes another way, and an update, whose path has a limit of its own, is to say so.
+
+        It also overwrites a final frame that was done though its answer was lost, so that nothing is read twice. The
+        call under way still counts: if it turns out to be the end, that was it.
+        """
+        if self.lane.began == -math.inf:
+            self.give_up(error)  # nobody can see it
+        elif not self.settled:
+            self._given_up = self._given_up or error
+            self._created = self._finalized = True
+            self._tries, self.lane.not_before = 0, -math.inf
+            self._plan(now)
+
     def give_up(self, error: CardbotError) -> None:
-        """No more calls: whoever waited has waited long enough."""
+        """No more calls."""
         self.error = self.error or error
         self.settled = True
         self._plan(self.lane.since)
@@ -156,16 +176,11 @@ class Sheet:
             return None
         return Step.FRAME if self._writing else Step.BEGIN
 
-    def nothing_new(self, now: float) -> bool:
-        """Whether the unseen text cannot be shown yet, such as half a link: the frame would repeat the last one."""
-        if self._final is not None or partial(self._text) not in ("", self._shown):
-            return False
-        self._rendered = self._text
-        self._plan(now)
-        return True
+    def frame(self, now: float) -> Frame | None:
+        """The streaming call to make; None if the unseen text cannot be shown yet, such as half a link.
 
-    def frame(self) -> Frame:
-        """The streaming call to make. A repetition of unknown outcome keeps its guid, new content gets a new one."""
+        A repetition of unknown outcome keeps its guid, new content gets a new one.
+        """
         if self._given_up is not None:
             content, finalize, error = self._elsewhere, True, False
         elif self._final is not None:
@@ -173,9 +188,13 @@ class Sheet:
         else:
             content, finalize, error = partial(self._text), False, False
             self._rendered = self._text
+            if content in ("", self._shown):
+                self.lane.not_before = now + SECOND_LOOK
+                self._plan(now)
+                return None
         last = self._frame
         if last is None or (last.content, last.finalize, last.error) != (content, finalize, error):
-            self._frame = Frame(
+            last = Frame(
                 out_track_id=self.out_track_id,
                 guid=uuid.uuid4().hex,
                 key=self._template.content_key,
@@ -183,11 +202,11 @@ class Sheet:
                 finalize=finalize,
                 error=error,
             )
-        assert self._frame is not None
-        return self._frame
+        self._frame, self._sent = last, content
+        return last
 
     def params(self, step: Step) -> dict[str, str]:
-        """The variables of a creation or an update. All values are strings; objects are JSON in a string."""
+        """The variables of a creation or an update to make. All values are strings; objects are JSON in a string."""
         key = self._template.content_key
         wide = {"config": '{"autoLayout":true}'}
         if self._template.family is Family.OWN:
@@ -195,7 +214,8 @@ class Sheet:
                 case Step.CREATE:
                     return {key: "", **wide}
                 case _:
-                    return {key: self._elsewhere, "flowStatus": DONE}
+                    self._sent = self._elsewhere
+                    return {key: self._sent, "flowStatus": DONE}
         shared = {"staticMsgContent": "", "sys_full_json_obj": f'{{"order":["{key}"]}}', **wide}
         match step:
             case Step.CREATE:
@@ -203,8 +223,8 @@ class Sheet:
             case Step.BEGIN:
                 return {"flowStatus": WRITING, key: "", **shared}
             case _:
-                text = self._elsewhere if self._given_up else self._final or self._shown
-                return {"flowStatus": FAILED if self._as_failed else DONE, key: text, **shared}
+                self._sent = self._elsewhere if self._given_up else self._final or self._shown
+                return {"flowStatus": FAILED if self._as_failed else DONE, key: self._sent, **shared}
 
     def succeeded(self, step: Step, now: float) -> None:
         """The call was done."""
@@ -216,23 +236,19 @@ class Sheet:
             case Step.BEGIN:
                 self._writing = True
             case Step.FRAME | Step.FINAL:
-                assert self._frame is not None
-                self._shown = self._frame.content
-                last = self._frame.finalize or self._frame.error
-                self._frame = None
-                if last:
+                self._shown, self._frame = self._sent, None
+                if step is Step.FINAL:
                     self._finalized = True
-                    if self._template.family is Family.OWN:
-                        self._settle()
+                    self._end(settled=self._template.family is Family.OWN)
             case Step.CLOSE:
-                self._settle()
+                self._end(settled=True)
         self._plan(now)
 
     def failed(self, step: Step, error: CardbotError, now: float) -> None:
         """The call was not done, or nobody knows."""
         match error:
             case Throttled():
-                self.lane.not_before = now + error.retry_after
+                self._pause(step, now + error.retry_after)
                 self._again(step)
             case DingTalkUnreachable() | InvalidToken():
                 self._unknown(step, now)
@@ -241,14 +257,19 @@ class Sheet:
                 self._created = True
             case QuotaExhausted() | NotDelivered():
                 self.give_up(error)
-            case DingTalkRejected(code=code) if code in GONE or step in (Step.CREATE, Step.BEGIN):
+            case DingTalkRejected(code=code) if step is Step.CREATE or (code in GONE and step is not Step.FRAME):
                 self.give_up(error)
             case _:
                 self._refused(step, error)
         self._plan(now)
 
+    def _pause(self, step: Step, until: float) -> None:
+        """Wait before the next call, unless by now that is one on another path, whose limit is another one."""
+        if step.path == self.lane.path:
+            self.lane.not_before = until
+
     def _unknown(self, step: Step, now: float) -> None:
-        self.lane.not_before = now + RETRY_PAUSES[min(self._tries, len(RETRY_PAUSES) - 1)]
+        self._pause(step, now + RETRY_PAUSES[min(self._tries, len(RETRY_PAUSES) - 1)])
         self._tries += 1
         if step is Step.CREATE and self._tries >= CREATE_TRIES:
             self._created = True
@@ -257,25 +278,30 @@ class Sheet:
     def _refused(self, step: Step, error: CardbotError) -> None:
         """DingTalk will not take this content. The card is at least to look finished, the text goes another way."""
         self._frame = None
-        if step is Step.FRAME:
-            self._muted = True
-        elif step is Step.FINAL and self._as_failed and getattr(error, "code", "") == NO_FAILED_STATE:
-            self._as_failed = False
-        elif step is Step.FINAL and self._given_up is None and not isinstance(error, PermissionDenied):
-            self._given_up = error
-        elif step is Step.FINAL:
-            self._given_up = self._given_up or error
-            self._finalized = True  # not even the short sentence: only an update is left
-        else:
-            self.give_up(self._given_up or error)
+        match step:
+            case Step.FRAME:
+                self._muted = True
+            case Step.FINAL if self._as_failed and getattr(error, "code", "") == NO_FAILED_STATE:
+                self._as_failed = False
+            case Step.FINAL if self._given_up is None and not isinstance(error, PermissionDenied):
+                self._given_up = error
+            case Step.BEGIN | Step.FINAL:
+                self._given_up = self._given_up or error
+                self._finalized = True  # not even the short sentence: only an update is left
+            case _ if self._given_up is None:
+                self._given_up = error  # the update again, with the short sentence
+            case _:
+                self.give_up(self._given_up)
 
     def _again(self, step: Step) -> None:
         if step is Step.FRAME:
             self._rendered = ""  # not shown, as far as anybody knows
 
-    def _settle(self) -> None:
-        self.error = self._given_up
-        self.settled = True
+    def _end(self, *, settled: bool) -> None:
+        """The last text is in the card, be it the answer or where to find it."""
+        if self._sent == self._final:
+            self._given_up = None  # done after all, by a call that was under way when time was up
+        self.error, self.settled = self._given_up, settled
 
     def _plan(self, now: float) -> None:
         """Tell the lane. `since` stays as long as the same thing is wanted."""
@@ -291,4 +317,7 @@ class Sheet:
     def _release(self, now: float) -> None:
         if self._follower is not None and self._follower._held:
             self._follower._held = False
-            self._follower._plan(now)
+            if self.error is not None:
+                self._follower.give_up(self.error)  # a page without the one before it
+            else:
+                self._follower._plan(now)

@@ -21,9 +21,9 @@ from cardbot.dingtalk.refusals import WEBHOOK_BUSY, check_answer_of_webhook
 from cardbot.dingtalk.sdk import encoded, exchange, was_never_sent
 from cardbot.errors import (
     DingTalkError,
+    DingTalkRejected,
     DingTalkUnreachable,
     NotDelivered,
-    QuotaExhausted,
     Throttled,
     WebhookExpired,
 )
@@ -40,6 +40,14 @@ EXPIRY_MARGIN = 300.0
 RETRY_PAUSES = (0.5, 1.0)
 """Seconds before the second and third try. Our choice: the person waits, and a webhook that is busy answers soon."""
 
+ROBOT_PATIENCE = 45.0
+"""Seconds to wait for room at the robot API. Our choice: when cards and webhooks fail for all, a few hundred answers go
+this way at 20 a second; and less than a reply is given."""
+
+UNWANTED = "4301"
+"""How the errcodes of a webhook begin that refuse a text for what it says: it is not to go another way. Documented:
+open.dingtalk.com, custom robot error codes 430101 to 430104, read 2026-11."""
+
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
@@ -53,12 +61,14 @@ class Replies:
         *,
         now: Callable[[], float] = time.time,
         retry_pauses: Sequence[float] = RETRY_PAUSES,
+        robot_patience: float = ROBOT_PATIENCE,
     ) -> None:
         """`now` gives Unix time in seconds."""
         self._api = api
         self._texts = texts
         self._now = now
         self._retry_pauses = retry_pauses
+        self._robot_patience = robot_patience
 
     async def send(self, incoming: Incoming, markdown: str) -> None:
         """Deliver the whole text, in several messages if need be.
@@ -76,7 +86,7 @@ class Replies:
                 await self._post(url, _body(title, left[0]))
                 left.popleft()
         except DingTalkError as error:
-            if not _was_refused_for_now(error):
+            if not _did_nothing(error):
                 raise
             await self._send_by_robot(incoming, title, left, because=error)
 
@@ -110,7 +120,7 @@ class Replies:
                 if not _may_pass(error):
                     break
         # One try that may have arrived makes the outcome unknown, whatever the later ones say.
-        raise next((error for error in errors if not _was_refused_for_now(error)), errors[-1])
+        raise next((error for error in errors if not _did_nothing(error)), errors[-1])
 
     async def _send_by_robot(
         self, incoming: Incoming, title: str, pieces: Sequence[str], *, because: DingTalkError
@@ -120,15 +130,27 @@ class Replies:
         if chat.kind is ChatKind.DIRECT and not sender.staff_id:
             raise because
         log.info("webhook_bypassed", message=incoming.message_id, reason=str(because), pieces=len(pieces))
+        until = anyio.current_time() + self._robot_patience
         for piece in pieces:
             for part in _pieces(piece, ROBOT_MESSAGE_LIMIT, lambda part: len(markdown_param(title, part).encode())):
-                match chat.kind:
+                await self._send_part(incoming, title, part, until=until)
+
+    async def _send_part(self, incoming: Incoming, title: str, part: str, *, until: float) -> None:
+        """Send one robot message; again while there is no room for it, for then nothing was sent."""
+        while True:
+            try:
+                match incoming.chat.kind:
                     case ChatKind.DIRECT:
-                        await self._send_to_person(sender.staff_id, title, part)
+                        await self._send_to_person(incoming.sender.staff_id, title, part)
                     case ChatKind.GROUP:
-                        await self._api.send_to_group(chat.id, title=title, markdown=part)
+                        await self._api.send_to_group(incoming.chat.id, title=title, markdown=part)
                     case _:
-                        assert_never(chat.kind)
+                        assert_never(incoming.chat.kind)
+                return
+            except Throttled as error:
+                if anyio.current_time() + error.retry_after > until:
+                    raise
+                await anyio.sleep(error.retry_after)
 
     async def _send_to_person(self, staff_id: str, title: str, part: str) -> None:
         report = await self._api.send_to_people([staff_id], title=title, markdown=part)
@@ -166,10 +188,12 @@ def _may_pass(error: DingTalkError) -> bool:
     return isinstance(error, DingTalkUnreachable) or (isinstance(error, Throttled) and error.code == WEBHOOK_BUSY)
 
 
-def _was_refused_for_now(error: DingTalkError) -> bool:
-    """Whether the webhook did nothing, for a reason that does not concern the robot API."""
+def _did_nothing(error: DingTalkError) -> bool:
+    """Whether the webhook did not deliver, for a reason that need not concern the robot API."""
     match error:
-        case WebhookExpired() | Throttled() | QuotaExhausted():
+        case DingTalkRejected(code=code):
+            return not code.startswith(UNWANTED)
+        case WebhookExpired():
             return True
         case DingTalkUnreachable():
             return was_never_sent(error)

@@ -1,6 +1,7 @@
 """The writer of cards, in virtual time, against an API that takes 120 ms a call and fails as told."""
 
 import re
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,9 +10,9 @@ from itertools import pairwise
 import anyio
 import pytest
 
-from cardbot.dingtalk.cards import FINISH_TIMEOUT, CardWriter, NoCards
+from cardbot.dingtalk.cards import CLOSE_TIMEOUT, FINISH_TIMEOUT, CardWriter, NoCards
 from cardbot.dingtalk.openapi import DirectSpace, Frame, GroupSpace, NewCard
-from cardbot.dingtalk.sheet import SHARED_TEMPLATE, Template
+from cardbot.dingtalk.sheet import SECOND_LOOK, SHARED_TEMPLATE, Template
 from cardbot.errors import (
     CardLost,
     DingTalkRejected,
@@ -342,17 +343,250 @@ async def test_without_the_streaming_permission_the_card_is_closed_by_an_update(
 
 
 @in_virtual_time
-async def test_a_final_frame_that_is_never_accepted_is_given_up_in_time() -> None:
+async def test_a_card_whose_final_frame_is_never_accepted_says_where_to_look() -> None:
     api = Api()
     api.always["final"] = BUSY
     async with writer(api) as cards, cards.open(DIRECT) as card:
         before = anyio.current_time()
+        with pytest.raises(CardLost) as lost:
+            await card.finish("Hello")
+        assert FINISH_TIMEOUT <= anyio.current_time() - before < FINISH_TIMEOUT + 2
+        await anyio.sleep(60)
+    assert lost.value.unseen == "Hello"
+    assert api.kinds[-2:] == ["final", "update"]
+    assert api.calls[-1].params == {"content": EN.elsewhere, "flowStatus": "3"}
+
+
+@in_virtual_time
+async def test_a_card_that_takes_no_call_at_all_is_given_up_in_time() -> None:
+    api = Api()
+    api.always["final"] = api.always["update"] = BUSY
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        before = anyio.current_time()
         with pytest.raises(CardLost):
             await card.finish("Hello")
-        assert anyio.current_time() - before == pytest.approx(FINISH_TIMEOUT)
+        assert anyio.current_time() - before == pytest.approx(FINISH_TIMEOUT + CLOSE_TIMEOUT)
         sent = len(api.calls)
         await anyio.sleep(60)
         assert len(api.calls) <= sent + 1, "a given up card went on calling"
+
+
+@pytest.mark.parametrize("template", [OWN, SHARED_TEMPLATE], ids=lambda template: template.family.value)
+def test_an_end_that_was_under_way_when_time_was_up_counts(template: Template) -> None:
+    @in_virtual_time
+    async def run() -> None:
+        api = Api()
+        last = "final" if template is OWN else "update"
+        api.latency = lambda kind: 14.0 if kind == last and api.kinds[:-1].count(last) else LATENCY
+        api.errors[last] = [LOST if template is OWN else None, LOST, LOST, LOST]
+        async with writer(api, template=template) as cards, cards.open(DIRECT) as card:
+            await card.finish("Hello")
+            assert anyio.current_time() > FINISH_TIMEOUT
+        assert EN.elsewhere not in [call.content for call in api.calls]
+        assert EN.elsewhere not in [call.params.get("msgContent") for call in api.calls]
+
+    run()
+
+
+@in_virtual_time
+async def test_a_card_that_may_have_been_created_is_closed_when_time_is_up() -> None:
+    api = Api()
+    api.latency = lambda kind: 1000.0 if kind == "create" else LATENCY
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        with pytest.raises(CardLost) as lost:
+            await card.finish("Hello")
+    assert lost.value.unseen == "Hello"
+    assert [*dict.fromkeys(api.kinds)] == ["create", "update"]
+
+
+@in_virtual_time
+async def test_a_caller_with_a_deadline_learns_of_the_loss_before_it() -> None:
+    api = Api()
+    api.always["final"] = BUSY
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        with anyio.fail_after(4), pytest.raises(CardLost) as lost:
+            await card.finish("Hello")
+    assert lost.value.unseen == "Hello"
+    assert api.kinds[-1] == "update"
+
+
+@in_virtual_time
+async def test_a_shared_card_that_refuses_to_begin_is_closed_at_once() -> None:
+    api = Api()
+    api.errors["update"] = [rejected("param.invalid")]
+    async with writer(api, template=SHARED_TEMPLATE) as cards, cards.open(DIRECT) as card:
+        card.show("Hel")
+        await anyio.sleep(5)
+        with pytest.raises(CardLost) as lost:
+            await card.finish("Hello")
+    assert lost.value.unseen == "Hello"
+    assert api.kinds == ["create", "update", "update"]
+    assert (api.calls[-1].params["flowStatus"], api.calls[-1].params["msgContent"]) == ("3", EN.elsewhere)
+
+
+@in_virtual_time
+async def test_a_closing_update_refused_with_the_text_is_made_without_it() -> None:
+    api = Api()
+    api.errors["update"] = [None, rejected("param.contentUnsafe")]
+    async with writer(api, template=SHARED_TEMPLATE) as cards, cards.open(DIRECT) as card:
+        with pytest.raises(CardLost) as lost:
+            await card.finish("Hello")
+    assert lost.value.unseen == "Hello"
+    assert [call.params.get("msgContent") for call in api.calls[-2:]] == ["Hello", EN.elsewhere]
+
+
+@in_virtual_time
+async def test_a_card_that_seems_gone_to_a_text_frame_is_finished_all_the_same() -> None:
+    api = Api()
+    api.errors["frame"] = [rejected("param.stream.outTrackId")]
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        card.show("Hel")
+        await anyio.sleep(5)
+        await card.finish("Hello")
+    assert api.kinds == ["create", "frame", "final"]
+
+
+@in_virtual_time
+async def test_an_answer_that_nobody_understands_costs_one_more_try() -> None:
+    api = Api()
+    api.errors["create"] = [AttributeError("'str' object has no attribute 'get'")]
+    api.errors["final"] = [AttributeError("again")]
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        await card.finish("Hello")
+    assert api.kinds == ["create", "create", "final", "final"]
+
+
+@in_virtual_time
+async def test_a_fault_in_one_cards_text_stops_neither_its_end_nor_other_cards() -> None:
+    api = Api()
+
+    def broken(markdown: str) -> str:
+        raise ZeroDivisionError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cardbot.dingtalk.sheet.partial", broken)
+        async with writer(api) as cards, cards.open(DIRECT) as card, cards.open(GROUP) as other:
+            card.show("Hel")
+            await anyio.sleep(5)
+            await card.finish("Hello")
+            await other.finish("Bye")
+    assert api.kinds == ["create", "create", "final", "final"]
+
+
+@in_virtual_time
+async def test_a_text_with_nothing_new_to_show_is_not_looked_at_for_every_event() -> None:
+    looks: list[str] = []
+
+    def counted(markdown: str) -> str:
+        looks.append(markdown)
+        return "See"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cardbot.dingtalk.sheet.partial", counted)
+        async with writer(Api()) as cards, cards.open(DIRECT) as card:
+            for length in range(1000):
+                card.show("See [" + "x" * length)
+                await anyio.sleep(0.01)
+    assert len(looks) <= 10 / SECOND_LOOK + 2
+
+
+@in_virtual_time
+async def test_a_card_finished_twice_has_one_final_frame() -> None:
+    api = Api()
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        with anyio.CancelScope() as first:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(card.finish, "Hello")
+                await anyio.sleep(LATENCY + SPACING + LATENCY / 2)  # the final frame is under way
+                first.cancel()
+        await card.finish("Hello")
+        await card.finish("Hello")
+    assert api.kinds == ["create", "final"]
+
+
+@in_virtual_time
+async def test_text_shown_after_the_end_posts_no_further_card() -> None:
+    api = Api()
+    async with writer(api, card_characters=500) as cards, cards.open(DIRECT) as card:
+        await card.finish("Hello")
+        card.show("word " * 250)
+        await anyio.sleep(10)
+    assert api.kinds == ["create", "final"]
+
+
+@in_virtual_time
+async def test_pages_after_a_card_that_was_never_there_are_not_posted() -> None:
+    api = Api()
+    api.always["create"] = NotDelivered("spaceId is illegal")
+    text = "\n\n".join(["first " * 60, "second " * 60])
+    async with writer(api, card_characters=500) as cards, cards.open(DIRECT) as card:
+        with pytest.raises(CardLost) as lost:
+            await card.finish(text)
+        assert anyio.current_time() < 1
+    assert lost.value.unseen.split() == text.split()
+    assert api.kinds == ["create"]
+
+
+@in_virtual_time
+async def test_a_lost_card_that_had_nothing_more_to_say_is_no_loss() -> None:
+    api = Api()
+    api.errors["create"] = [None, QUOTA]
+    async with writer(api, card_characters=500) as cards, cards.open(DIRECT) as card:
+        card.show("word " * 150)
+        await anyio.sleep(2)
+        await card.finish("Censored")
+    assert api.kinds[-1] == "final"
+    assert api.calls[-1].content == "Censored"
+
+
+@in_virtual_time
+async def test_a_text_replaced_by_a_shorter_one_leaves_further_cards_at_once() -> None:
+    api = Api()
+    async with writer(api, card_characters=500) as cards, cards.open(DIRECT) as card:
+        card.show("word " * 150)
+        await anyio.sleep(3)
+        card.show("Censored")
+        await anyio.sleep(3)
+    newest = {call.card: call.content for call in api.calls if call.kind == "frame"}
+    assert list(newest.values()) == ["Censored", EN.withdrawn]
+
+
+@in_virtual_time
+async def test_a_card_left_during_a_call_gives_its_place_back() -> None:
+    api = Api()
+    async with writer(api, qps=1) as cards:
+        async with cards.open(DIRECT):
+            await anyio.sleep(LATENCY / 2)
+        async with cards.open(GROUP):
+            await anyio.sleep(2)
+    assert [call.at for call in api.calls] == pytest.approx([0, LATENCY + 1.0])
+
+
+@in_virtual_time
+async def test_two_hundred_cards_all_get_text_and_no_end_waits_for_text() -> None:
+    api = Api()
+    waits: list[float] = []
+
+    async def answer(number: int) -> None:
+        async with cards.open(direct(message_id=f"msg-{number}")) as card:
+            for length in range(120 + number // 5):
+                card.show(f"{number} " + "x" * length)
+                await anyio.sleep(0.5)
+            before = anyio.current_time()
+            await card.finish(f"{number} done")
+            waits.append(anyio.current_time() - before)
+
+    async with writer(api) as cards, anyio.create_task_group() as tasks:
+        for number in range(200):
+            tasks.start_soon(answer, number)
+    calls: defaultdict[str, list[float]] = defaultdict(list)
+    for call in api.calls:
+        if call.at < 60:  # then ends come, and go first
+            calls[call.card].append(call.at)
+    one_round = 200 / 18 * (1 + LATENCY)
+    assert len(calls) == 200
+    assert max(b - a for times in calls.values() for a, b in pairwise(times)) < 1.1 * one_round
+    assert max(waits) < 2.0
 
 
 @in_virtual_time
