@@ -1,7 +1,7 @@
 """Events so far, in whatever order they came, to the text and the state to show. Pure."""
 
 from collections.abc import Mapping
-from enum import Enum
+from enum import StrEnum
 from typing import Any, assert_never
 
 from cardbot import events
@@ -17,7 +17,7 @@ STOPPED_AS_FAILED = "User requested stop"
 source (1.13: `graph_engine/manager.py`)."""
 
 
-class Outcome(Enum):
+class Outcome(StrEnum):
     """How an answer ended."""
 
     SUCCEEDED = "succeeded"

@@ -10,7 +10,8 @@ from anyio.abc import TaskGroup
 
 from cardbot.dify.client import DifyClient
 from cardbot.dingtalk import wire
-from cardbot.dingtalk.cards import CardWriter, NoCards
+from cardbot.dingtalk.cards import CardWriter
+from cardbot.dingtalk.no_cards import NoCards
 from cardbot.dingtalk.openapi import OpenApi
 from cardbot.dingtalk.sheet import SHARED_TEMPLATE, Template
 from cardbot.dingtalk.stream import Stream

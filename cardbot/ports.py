@@ -29,7 +29,10 @@ class Card(Protocol):
         ...
 
     async def finish(self, markdown: str) -> None:
-        """Bring the card to its final state. Raises `CardLost` if that is not possible."""
+        """Bring the card to its final state. May be called again if cancelled.
+
+        Raises `CardLost` if that is not possible, or not before the caller's deadline.
+        """
         ...
 
     async def fail(self, markdown: str) -> None:

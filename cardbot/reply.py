@@ -107,7 +107,7 @@ async def _finish(incoming: Incoming, desk: Desk, card: Card, answer: Answer) ->
             await card.fail(markdown)
         else:
             await card.finish(markdown)
-        log.info("answered", message=incoming.message_id, outcome=answer.outcome and answer.outcome.value, by="card")
+        log.info("answered", message=incoming.message_id, outcome=answer.outcome, by="card")
     except CardLost as lost:  # as much of the text as no card shows, as a plain reply
         log.warning("card_lost", message=incoming.message_id, error=str(lost))
         await _send(incoming, lost.unseen, desk.webhook)

@@ -11,6 +11,7 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
+from cardbot.dingtalk.no_cards import NoCard
 from cardbot.dingtalk.openapi import DirectSpace, Frame, GroupSpace, NewCard
 from cardbot.dingtalk.sheet import Sheet, Step, Template
 from cardbot.errors import CardbotError, CardLost, DingTalkError, DingTalkUnreachable
@@ -96,7 +97,7 @@ class CardWriter:
         """Begin to put a card into the chat. A chat that can show none gets a card that is lost from the start."""
         space = _space(incoming)
         if space is None:
-            yield _NoCard("The sender has no staff id in this organisation.")
+            yield NoCard("The sender has no staff id in this organisation.")
             return
         card = _Card(self, incoming, space)
         try:
@@ -172,6 +173,7 @@ class CardWriter:
     async def _perform(self, posted: "_Posted", step: Step, call: Callable[[], Awaitable[object]]) -> None:
         """Make one call and let the sheet learn its outcome."""
         sheet = posted.sheet
+        log.debug("card_call", step=step.name.lower(), card=sheet.out_track_id)
         try:
             with anyio.fail_after(CALL_TIMEOUT):
                 await call()
@@ -223,35 +225,6 @@ class CardWriter:
             preview_en=EN.preview.format(question=question),
             at={incoming.sender.staff_id: incoming.sender.name} if notify else {},
         )
-
-
-class NoCards:
-    """No template is configured: every card is lost from the start. Implements `ports.Cards`."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
-
-    @asynccontextmanager
-    async def open(self, incoming: Incoming) -> AsyncGenerator[Card]:
-        """A card that shows nothing."""
-        yield _NoCard("No card template is configured.")
-
-
-class _NoCard:
-    def __init__(self, why: str) -> None:
-        self._why = why
-
-    def show(self, markdown: str) -> None:
-        pass
-
-    async def finish(self, markdown: str) -> None:
-        raise CardLost(self._why, unseen=markdown)
-
-    async def fail(self, markdown: str) -> None:
-        raise CardLost(self._why, unseen=markdown)
 
 
 @dataclass(frozen=True, slots=True)

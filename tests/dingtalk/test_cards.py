@@ -10,7 +10,8 @@ from itertools import pairwise
 import anyio
 import pytest
 
-from cardbot.dingtalk.cards import CLOSE_TIMEOUT, FINISH_TIMEOUT, CardWriter, NoCards
+from cardbot.dingtalk.cards import CLOSE_TIMEOUT, FINISH_TIMEOUT, CardWriter
+from cardbot.dingtalk.no_cards import NoCards
 from cardbot.dingtalk.openapi import DirectSpace, Frame, GroupSpace, NewCard
 from cardbot.dingtalk.sheet import SECOND_LOOK, SHARED_TEMPLATE, Template
 from cardbot.errors import (
