@@ -8,9 +8,9 @@ from typing import Any
 import anyio
 
 from cardbot.bot import Bot
-from cardbot.playground.cards import State
 from cardbot.playground.dify import FakeDify
 from cardbot.playground.platform import TEMPLATE_ID, Platform
+from cardbot.playground.platform.cards import State
 from cardbot.settings import Settings
 
 CREATE = "POST /v1.0/card/instances/createAndDeliver"

@@ -12,11 +12,11 @@ from structlog.testing import capture_logs
 
 from cardbot.bot import Bot
 from cardbot.errors import InvalidCredentials, StoreError
-from cardbot.playground.cards import State
 from cardbot.playground.dify import FakeDify
-from cardbot.playground.faults import HtmlError, Reject
+from cardbot.playground.dify.script import Script
 from cardbot.playground.platform import TEMPLATE_ID, Platform
-from cardbot.playground.script import Script
+from cardbot.playground.platform.cards import State
+from cardbot.playground.platform.faults import HtmlError, Reject
 from cardbot.settings import Settings
 from cardbot.store.memory import MemoryStore
 from cardbot.texts import EN

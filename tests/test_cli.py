@@ -10,10 +10,10 @@ import pytest
 from anyio.abc import Process
 
 from cardbot import __version__
-from cardbot.playground.cards import State
 from cardbot.playground.dify import FakeDify
+from cardbot.playground.dify.script import Script
 from cardbot.playground.platform import TEMPLATE_ID, Platform
-from cardbot.playground.script import Script
+from cardbot.playground.platform.cards import State
 from cardbot.texts import EN
 from tests.desk import ELSEWHERE
 

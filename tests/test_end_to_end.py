@@ -8,8 +8,10 @@ import anyio
 import pytest
 
 from cardbot.dingtalk.sheet import SHARED_TEMPLATE
-from cardbot.playground.cards import State
-from cardbot.playground.faults import (
+from cardbot.playground.dify.replay import Replay
+from cardbot.playground.dify.script import Drop, Html, Refuse, Script
+from cardbot.playground.platform.cards import State
+from cardbot.playground.platform.faults import (
     Fault,
     GatewayTimeout,
     HtmlError,
@@ -19,8 +21,6 @@ from cardbot.playground.faults import (
     ResetConnection,
     SuccessFalse,
 )
-from cardbot.playground.replay import Replay
-from cardbot.playground.script import Drop, Html, Refuse, Script
 from cardbot.texts import EN
 from tests.desk import CREATE, STREAM, UPDATE, WEBHOOK, desk
 from tests.dify.recordings import steps, stored, unpack

@@ -14,13 +14,13 @@ from typing import Any
 import anyio
 import pytest
 
-from cardbot.playground.cards import State
 from cardbot.playground.dify import FakeDify
-from cardbot.playground.endpoint import Json
-from cardbot.playground.faults import Reject
-from cardbot.playground.gateway import Gateway
+from cardbot.playground.dify.script import Refuse, Script
 from cardbot.playground.platform import TEMPLATE_ID, Platform
-from cardbot.playground.script import Refuse, Script
+from cardbot.playground.platform.cards import State
+from cardbot.playground.platform.endpoint import Json
+from cardbot.playground.platform.faults import Reject
+from cardbot.playground.platform.gateway import Gateway
 from tests.desk import CREATE
 
 SECRET = "client-secret-5f2b9c"

@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-from cardbot.playground.script import Script
+from cardbot.playground.dify.script import Script
 
 SPEED = 60.0
 """Characters per second: about what a hosted model writes."""

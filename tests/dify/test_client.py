@@ -26,9 +26,9 @@ from cardbot.errors import (
 from cardbot.events import Event, Identified, TextDelta, Waiting
 from cardbot.messages import Question
 from cardbot.playground.dify import FakeDify
+from cardbot.playground.dify.replay import Replay
+from cardbot.playground.dify.script import Drop, Hang, Html, Refuse, Script
 from cardbot.playground.http import LoopbackServer, Request, Response, Stream
-from cardbot.playground.replay import Replay
-from cardbot.playground.script import Drop, Hang, Html, Refuse, Script
 from cardbot.texts import EN
 from tests.dify.recordings import steps, unpack
 from tests.dify.test_recordings import fold

@@ -23,8 +23,8 @@ from websockets.exceptions import ConnectionClosed
 from cardbot.dingtalk.openapi import OpenApi
 from cardbot.dingtalk.stream import FRAME_LIMIT, OPEN_PATH, Receiver, Stream
 from cardbot.errors import DingTalkRejected, InvalidCredentials, PermissionDenied
-from cardbot.playground.faults import HtmlError, Reject
 from cardbot.playground.platform import Platform
+from cardbot.playground.platform.faults import HtmlError, Reject
 from tests.dingtalk.server import Answer, Fault, Server, answer, refusal
 
 pytestmark = pytest.mark.anyio
