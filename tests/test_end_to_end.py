@@ -244,6 +244,70 @@ async def test_a_refused_last_frame_closes_the_card_and_the_whole_text_is_a_plai
         assert [reply.via for reply in world.platform.replies] == ["webhook"]
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "param.empty",
+        "param.openSpaceIdInvalid",
+        "param.userIdNotExist",
+        "param.cardTemplateIdEmpty",
+        "param.templateUnpublished",
+        "param.spaceDeliverModelEmpty",
+        "param.invalid",
+        "Forbidden.AccessDenied.IpNotInWhiteList",
+        "unknownError",
+        "a.code.nobody.documented",
+    ],
+)
+async def test_each_documented_refusal_of_a_card_becomes_a_plain_reply(code: str) -> None:
+    status = {"Forbidden": 403, "unknownError": 500}.get(code.partition(".")[0], 400)
+    async with desk() as world:
+        world.platform.faults.add(CREATE, Reject(status, code), times=math.inf)
+        world.dify.answers.append(Script(TEXT))
+        await world.platform.say("hello")
+        await world.ended()
+        assert [reply.text for reply in world.platform.replies] == [TEXT]
+        assert world.spinning == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "param.stream.contentEmpty",
+        "param.stream.keyEmpty",
+        "param.stream.guidEmpty",
+        "param.stream.isFull",
+        "unknownError",
+    ],
+)
+async def test_each_documented_refusal_of_a_last_frame_becomes_a_plain_reply(code: str) -> None:
+    async with desk() as world:
+        world.platform.faults.add(STREAM, Reject(500 if code == "unknownError" else 400, code), times=math.inf)
+        world.dify.answers.append(Script(TEXT))
+        await world.platform.say("hello")
+        await world.platform.wait_for(lambda: world.platform.replies and not world.spinning)
+        assert [reply.text for reply in world.platform.replies] == [TEXT]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "Forbidden.AccessDenied.QpsLimitForApi",
+        "Forbidden.AccessDenied.QpsLimitForSuitekeyAndOrgAndApi",
+        "qps.exceed.limit",
+        "request.overlimit",
+    ],
+)
+async def test_each_documented_throttle_is_not_seen(code: str) -> None:
+    async with desk() as world:
+        world.platform.faults.add(STREAM, Reject(403, code))
+        world.dify.answers.append(Script(TEXT))
+        await world.platform.say("hello")
+        await world.ended()
+        assert world.finals == [TEXT]
+        assert not world.platform.replies
+
+
 async def test_a_wrong_content_key_is_a_plain_reply_and_no_card_that_spins() -> None:
     async with desk(DINGTALK_CARD_CONTENT_KEY="text") as world:
         world.dify.answers.append(WRITING)
