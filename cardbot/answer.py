@@ -64,7 +64,7 @@ class Answer:
     @property
     def failed(self) -> bool:
         """Whether it ended in a failure, which the card is to look like."""
-        return self.outcome is Outcome.FAILED
+        return self.outcome is Outcome.FAILED or (self.outcome is Outcome.INTERRUPTED and not self.text.strip())
 
     @property
     def markdown(self) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from platformdirs import user_state_path
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -67,12 +67,13 @@ def _safe_address(value: str) -> str:
     """Plain http carries the app's secret in the open, so it is for this machine only."""
     address = _address(value)
     parts = urlsplit(address)
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise ValueError("must begin with https:// (http:// on this machine only)")
     return address
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether this host is the machine itself."""
     if host == "localhost":
         return True
     try:
@@ -152,6 +153,16 @@ class DifySettings(BaseSettings):
             raise SettingsError(_problems(exc, _present(cls, env_file))) from None
         except (OSError, UnicodeDecodeError) as exc:
             raise SettingsError([f"{env_file} cannot be read as UTF-8 text ({type(exc).__name__})."]) from None
+
+    @classmethod
+    def of(cls, values: Mapping[str, object]) -> Self:
+        """From these values alone, by variable name, whatever the environment says. Raises `SettingsError`."""
+        settings = cls.__new__(cls)
+        try:
+            BaseModel.__init__(settings, **dict(values))  # not BaseSettings', which reads the environment
+        except ValidationError as exc:
+            raise SettingsError(_problems(exc, set(values))) from None
+        return settings
 
     @classmethod
     def advice(cls, env_file: Path | None = None) -> list[str]:

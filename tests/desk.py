@@ -75,7 +75,7 @@ async def desk(
         }
         leave = anyio.Event()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(Bot(Settings.model_validate(values)).run, leave)
+            tasks.start_soon(Bot(Settings.of(values)).run, leave)
             await there.connected()
             yield Desk(there, brain, leave)
             leave.set()

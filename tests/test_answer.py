@@ -188,6 +188,11 @@ def test_an_answer_without_an_end_is_interrupted() -> None:
     assert (done.outcome, done.markdown) == (Outcome.INTERRUPTED, f"Hello\n\n{EN.interrupted}")
 
 
+def test_an_interruption_before_the_first_word_is_a_failure() -> None:
+    assert ended(CHAT, Interrupted("cut")).failed
+    assert not ended(CHAT, *HELLO, Interrupted("cut")).failed
+
+
 def test_an_interruption_before_the_first_word_says_so() -> None:
     assert ended(CHAT, Interrupted("cut")).markdown == EN.lost
 

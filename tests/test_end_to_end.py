@@ -107,7 +107,7 @@ async def test_the_conversation_survives_a_restart(tmp_path: Path) -> None:
         asked = next(request.body for request in second.dify.requests if request.method == "POST")
         assert asked is not None
         assert asked["conversation_id"] == conversation
-        assert second.finals == [second.dify.default.text] if isinstance(second.dify.default, Script) else True
+        assert second.finals == ["Hello from the playground."]
 
 
 async def test_a_message_pushed_again_is_answered_once() -> None:
@@ -322,7 +322,7 @@ async def test_the_quota_that_ends_amid_an_answer_sends_it_as_a_plain_reply() ->
         world.platform.faults.add(STREAM, QUOTA, times=math.inf, when=lambda body: "sunny" in body["content"])
         world.dify.answers.append(WRITING)
         await world.platform.say("hello")
-        await world.platform.wait_for(lambda: world.platform.replies, timeout=20)
+        await world.platform.wait_for(lambda: world.platform.replies and not world.spinning, timeout=20)
         assert [reply.text for reply in world.platform.replies] == [TEXT]
 
 
@@ -487,7 +487,6 @@ async def test_a_dropped_connection_comes_back_and_loses_no_answer() -> None:
 
 async def test_at_a_disconnect_the_new_connection_is_up_before_the_old_one_is_left() -> None:
     async with desk() as world:
-        await anyio.sleep(1.1)
         await world.platform.disconnect()
         await world.platform.connected()
         assert world.platform.sockets == 2

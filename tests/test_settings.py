@@ -183,6 +183,15 @@ def test_an_older_name_is_answered_with_the_new_one(tmp_path: Path, old: str, ne
         assert problems(path) == [f"{new} is missing. {old} is its name in older guides: rename it to {new}."]
 
 
+def test_given_values_stand_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CARDBOT_FRAMES", "bogus")
+    monkeypatch.setenv("DINGTALK_CARD_CONTENT_KEY", "zzz")
+    settings = Settings.of(NEEDED)
+    assert (settings.frames, settings.card_content_key, settings.client_id) == ("balanced", "content", "dingtest")
+    with pytest.raises(SettingsError, match="DIFY_API_KEY is missing"):
+        Settings.of({})
+
+
 def test_a_placeholder_is_not_taken_for_a_key(tmp_path: Path) -> None:
     assert problems(env_file(tmp_path, **{**NEEDED, "DIFY_API_KEY": "app-…"})) == [
         "DIFY_API_KEY holds a character that no key has; copy it whole."

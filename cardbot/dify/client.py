@@ -22,6 +22,7 @@ from cardbot.dify.refusal import rejection
 from cardbot.dify.wire import EventReader, StoredMessage, stored_messages
 from cardbot.errors import ConversationGone, DifyBusy, DifyError, DifyUnreachable, SettingsError
 from cardbot.messages import Question
+from cardbot.settings import is_loopback
 from cardbot.sse import Decoder
 
 CONNECT_TIMEOUT = 5.0
@@ -73,6 +74,7 @@ class DifyClient:
             timeout=httpx.Timeout(GET_TIMEOUT, connect=CONNECT_TIMEOUT),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
             follow_redirects=False,
+            trust_env=not is_loopback(httpx.URL(base_url).host),  # no proxy between this machine and itself
         )
         self._idle_seconds = idle_seconds
         self._silence = min(silence, idle_seconds)

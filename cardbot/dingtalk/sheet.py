@@ -256,7 +256,7 @@ class Sheet:
                 self._again(step)
             case DingTalkRejected(code=code) if step is Step.CREATE and code == ALREADY_THERE:
                 self._created = True
-            case QuotaExhausted() | NotDelivered():
+            case NotDelivered():
                 self.give_up(error)
             case DingTalkRejected(code=code) if step is Step.CREATE or (code in GONE and step is not Step.FRAME):
                 self.give_up(error)
@@ -284,7 +284,7 @@ class Sheet:
                 self._muted = True
             case Step.FINAL if self._as_failed and getattr(error, "code", "") == NO_FAILED_STATE:
                 self._as_failed = False
-            case Step.FINAL if self._given_up is None and not isinstance(error, PermissionDenied):
+            case Step.FINAL if self._given_up is None and not isinstance(error, PermissionDenied | QuotaExhausted):
                 self._given_up = error
             case Step.BEGIN | Step.FINAL:
                 self._given_up = self._given_up or error

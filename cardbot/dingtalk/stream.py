@@ -110,6 +110,7 @@ class Stream:
         the configuration is wrong. Whatever happens later is retried.
         """
         connection = await self._connection()  # before the task group, which would wrap a refusal
+        hasty = False
         async with anyio.create_task_group() as tasks:
             while True:
                 began = anyio.current_time()
@@ -117,8 +118,12 @@ class Stream:
                 tasks.start_soon(self._serve, connection, served)
                 await served.over.wait()
                 # The old connection may still be read: its successor is to be up before it goes.
-                enough = self._first_pause if served.announced else self._healthy
-                self._failures = 0 if anyio.current_time() - began >= enough else self._failures + 1
+                lasted = anyio.current_time() - began
+                hasty, was_hasty = served.announced and lasted < self._first_pause, hasty
+                if served.announced and not (hasty and was_hasty):
+                    self._failures = 0  # nothing is pushed in between, so the successor is wanted at once
+                else:
+                    self._failures = 0 if lasted >= self._healthy else self._failures + 1
                 connection = await self._connection()
 
     async def _connection(self) -> ClientConnection:

@@ -95,7 +95,7 @@ class Replies:
         webhook = incoming.webhook
         if webhook is None:
             raise WebhookExpired("The message came without a session webhook.")
-        if self._now() >= webhook.expires_at - EXPIRY_MARGIN:
+        if self._now() >= webhook.expires_at - EXPIRY_MARGIN and _robot_can_reach(incoming):
             raise WebhookExpired("The message's session webhook is past its time.")
         try:
             url = httpx.URL(webhook.url)
@@ -126,8 +126,7 @@ class Replies:
         self, incoming: Incoming, title: str, pieces: Sequence[str], *, because: DingTalkError
     ) -> None:
         """Deliver pieces through the robot API, or raise `because` if nobody can be named there."""
-        chat, sender = incoming.chat, incoming.sender
-        if chat.kind is ChatKind.DIRECT and not sender.staff_id:
+        if not _robot_can_reach(incoming):
             raise because
         log.info("webhook_bypassed", message=incoming.message_id, reason=str(because), pieces=len(pieces))
         until = anyio.current_time() + self._robot_patience
@@ -158,6 +157,11 @@ class Replies:
             raise Throttled("DingTalk holds back robot messages to this person.", status=200, code="flowControlled")
         if report.invalid or report.filtered:
             raise NotDelivered("DingTalk took the robot message but does not deliver to this person.")
+
+
+def _robot_can_reach(incoming: Incoming) -> bool:
+    """Whether the robot API has a name for this chat: people outside the organisation have none."""
+    return incoming.chat.kind is ChatKind.GROUP or bool(incoming.sender.staff_id)
 
 
 _JSON = {"content-type": "application/json; charset=utf-8"}

@@ -5,8 +5,9 @@ there, payloads that public programs handle.
 """
 
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cardbot.errors import UnreadableMessage
@@ -61,7 +62,10 @@ def _question(kind: str, data: Mapping[str, Any], *, in_group: bool) -> str:
         case "text":
             text = _text(_object(data.get("text")), "content")
         case "richText":
-            text = "".join(_rich_text(data))
+            items = _rich_text(data)
+            if in_group and items and items[0].get("type") == "at":
+                return _words(items[1:]).strip()  # the robot's own mention, whatever its name is
+            text = _words(items)
         case _:
             return ""
     return _without_mention(text) if in_group else text.strip()
@@ -75,17 +79,16 @@ def _without_mention(text: str) -> str:
     return _LEADING_MENTION.sub("", text, count=1).strip() if text.startswith("@") else text.strip()
 
 
-def _rich_text(data: Mapping[str, Any]) -> Iterator[str]:
-    """The words of a message with pictures or mentions in it. Old payloads say `richTextList`."""
+def _rich_text(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The items of a message with pictures or mentions in it. Old payloads say `richTextList`."""
     content = _object(data.get("content")) or _object(data.get("richText"))
     items = content.get("richText") or content.get("richTextList")
-    for item in items if isinstance(items, list) else ():
-        if not isinstance(item, dict):
-            continue
-        if item.get("type") == "at":
-            yield f"@{_text(item, 'atName')} "
-        else:
-            yield _text(item, "text")
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+def _words(items: Iterable[Mapping[str, Any]]) -> str:
+    """What the items say; pictures say nothing."""
+    return "".join(f"@{_text(item, 'atName')} " if item.get("type") == "at" else _text(item, "text") for item in items)
 
 
 def _object(value: object) -> Mapping[str, Any]:
@@ -100,7 +103,8 @@ def _object(value: object) -> Mapping[str, Any]:
 
 def _webhook(data: Mapping[str, Any]) -> SessionWebhook | None:
     url = _text(data, "sessionWebhook")
-    return SessionWebhook(url, _milliseconds(data, "sessionWebhookExpiredTime") / 1000) if url else None
+    expires_at = _milliseconds(data, "sessionWebhookExpiredTime") / 1000
+    return SessionWebhook(url, expires_at or math.inf) if url else None  # no time given: DingTalk will say so
 
 
 def _has_content(data: Mapping[str, Any]) -> bool:

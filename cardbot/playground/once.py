@@ -85,7 +85,7 @@ async def _world(dify: DifySettings | None, language: Language) -> AsyncGenerato
             }
         leave = anyio.Event()
         tasks = await stack.enter_async_context(anyio.create_task_group())
-        tasks.start_soon(Bot(Settings.model_validate(values)).run, leave)
+        tasks.start_soon(Bot(Settings.of(values)).run, leave)
         await platform.connected()
         try:
             yield platform

@@ -295,6 +295,14 @@ async def test_two_askers_at_once_do_not_mix() -> None:
     assert texts == {name: f"{name}! " * 50 for name in ("ada", "bob", "eve")}
 
 
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+async def test_no_proxy_stands_between_this_machine_and_itself(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with pair() as (_, client):
+        answer, _ = await ask(client)
+    assert answer.text == TEXT
+
+
 async def test_info_names_the_app() -> None:
     async with pair("advanced-chat") as (_, client):
         info = await client.info()

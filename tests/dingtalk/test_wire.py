@@ -1,5 +1,6 @@
 """Pushed messages as values. The payloads follow DingTalk's documentation of robot messages."""
 
+import math
 from contextlib import suppress
 from typing import Any
 
@@ -114,6 +115,18 @@ def test_in_a_direct_message_nothing_is_a_mention() -> None:
 def test_the_words_of_a_rich_text(content: object, text: str) -> None:
     data = {key: value for key, value in DIRECT.items() if key != "text"}
     assert read({**data, "msgtype": "richText", "content": content}).text == text
+
+
+@pytest.mark.parametrize("name", ["Robot", "AI Bot"])
+def test_a_rich_text_loses_the_robots_mention_whole_and_keeps_others(name: str) -> None:
+    items = [{"type": "at", "atName": name}, {"type": "at", "atName": "Li Lei"}, {"text": "look"}]
+    assert read({**GROUP, "msgtype": "richText", "content": {"richText": items}}).text == "@Li Lei look"
+
+
+def test_a_webhook_without_an_end_is_taken_as_good() -> None:
+    webhook = read({key: value for key, value in DIRECT.items() if key != "sessionWebhookExpiredTime"}).webhook
+    assert webhook is not None
+    assert webhook.expires_at == math.inf
 
 
 def test_a_rich_texts_leading_mention_in_a_group_is_trimmed() -> None:
