@@ -17,6 +17,7 @@ CardbotError
      │   ├─ InvalidCredentials  the app's client id or secret is wrong
      │   ├─ InvalidToken        the access token is not (or no longer) accepted
      │   ├─ PermissionDenied    the app lacks a permission point, or the address is not allowed
+     │   ├─ ContentRefused      the content check does not let the text pass
      │   ├─ Throttled           too many calls at the moment; nothing was done
      │   └─ QuotaExhausted      the organisation's calls of this month are used up
      ├─ NotDelivered            the card exists, but was not put into the chat
@@ -124,6 +125,10 @@ class PermissionDenied(DingTalkRejected):
     ) -> None:
         self.scopes = scopes
         super().__init__(message, status=status, code=code, request_id=request_id)
+
+
+class ContentRefused(DingTalkRejected):
+    """Raised when DingTalk's content check does not let a text pass: it may not be shown, one way or another."""
 
 
 class Throttled(DingTalkRejected):

@@ -11,6 +11,7 @@ import structlog
 from cardbot.answer import Answer
 from cardbot.errors import (
     CardLost,
+    ContentRefused,
     DifyBusy,
     DifyError,
     DifyRejected,
@@ -53,7 +54,7 @@ class Desk:
 async def reply(incoming: Incoming, desk: Desk) -> None:
     """Answer one message. Whatever fails, the person sees one final state; nothing is raised but cancellation."""
     if sentence := _why_not(incoming, desk.texts):
-        await _send(incoming, sentence, desk.webhook)
+        await _send(incoming, sentence, desk)
         return
     async with desk.cards.open(incoming) as card:  # the card appears while Dify is being asked
         answer = Answer(desk.texts)
@@ -110,17 +111,21 @@ async def _finish(incoming: Incoming, desk: Desk, card: Card, answer: Answer) ->
         log.info("answered", message=incoming.message_id, outcome=answer.outcome, by="card")
     except CardLost as lost:  # as much of the text as no card shows, as a plain reply
         log.warning("card_lost", message=incoming.message_id, error=str(lost))
-        await _send(incoming, lost.unseen, desk.webhook)
+        await _send(incoming, lost.unseen, desk)
     except Exception:  # a fault of ours in the card must not cost the answer
         log.exception("card_broke", message=incoming.message_id)
-        await _send(incoming, markdown, desk.webhook)
+        await _send(incoming, markdown, desk)
 
 
-async def _send(incoming: Incoming, markdown: str, webhook: Webhook) -> None:
+async def _send(incoming: Incoming, markdown: str, desk: Desk) -> None:
     """Deliver a plain reply; not to be interrupted half-way, for nobody could say how much of it arrived."""
     with anyio.move_on_after(PLAIN_REPLY, shield=True) as patience:
         try:
-            await webhook.send(incoming, markdown)
+            try:
+                await desk.webhook.send(incoming, markdown)
+            except ContentRefused as exc:
+                log.warning("content_refused", message=incoming.message_id, error=str(exc))
+                await desk.webhook.send(incoming, desk.texts.withheld)
             log.info("answered", message=incoming.message_id, by="webhook")
         except DingTalkError as exc:
             log.error("reply_lost", message=incoming.message_id, error=str(exc))

@@ -42,6 +42,8 @@ class Texts:
     """The message was of a kind that cannot be answered yet."""
     empty: str
     """The message mentioned the robot and said nothing."""
+    withheld: str
+    """DingTalk's content check does not let the answer pass."""
     elsewhere: str
     """Left in a card that cannot take the answer; the answer follows as a plain reply."""
     withdrawn: str
@@ -67,6 +69,7 @@ ZH = Texts(
     internal="⚠️ 出现内部错误，请联系管理员（编号 {reference}）。",
     text_only="目前只能回答文字消息，请把问题用文字发给我。",
     empty="请在 @我 之后写上您的问题。",
+    withheld="⚠️ 回答未通过钉钉的内容检查，无法显示。",
     elsewhere="回答见下一条消息。",
     withdrawn="（内容已更新，见上一张卡片）",
     answer_title="回答",
@@ -89,6 +92,7 @@ EN = Texts(
     internal="⚠️ Something went wrong inside. Please tell the administrator (reference {reference}).",
     text_only="I can only answer text for now. Please send me your question in words.",
     empty="Please write your question after mentioning me.",
+    withheld="⚠️ The answer did not pass DingTalk's content check and cannot be shown.",
     elsewhere="The answer is in the next message.",
     withdrawn="(The text was updated; see the card above.)",
     answer_title="Answer",

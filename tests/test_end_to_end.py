@@ -230,9 +230,7 @@ async def test_a_card_that_cannot_be_shown_becomes_a_plain_reply(fault: Fault) -
         assert world.spinning == []
 
 
-@pytest.mark.parametrize(
-    "fault", [DENIED, Reject(400, "param.contentUnsafe"), Reject(400, "param.stream.content"), SuccessFalse()], ids=repr
-)
+@pytest.mark.parametrize("fault", [DENIED, Reject(400, "param.stream.content"), SuccessFalse()], ids=repr)
 async def test_a_refused_last_frame_closes_the_card_and_the_whole_text_is_a_plain_reply(fault: Fault) -> None:
     async with desk() as world:
         world.platform.faults.add(STREAM, fault, times=math.inf, when=lambda body: body["content"] != EN.elsewhere)
@@ -306,6 +304,27 @@ async def test_each_documented_throttle_is_not_seen(code: str) -> None:
         await world.ended()
         assert world.finals == [TEXT]
         assert not world.platform.replies
+
+
+async def test_a_text_that_may_not_be_shown_is_replaced_by_a_sentence_in_its_card() -> None:
+    async with desk() as world:
+        unsafe = Reject(400, "param.contentUnsafe")
+        world.platform.faults.add(STREAM, unsafe, times=math.inf, when=lambda body: "sunny" in body["content"])
+        world.dify.answers.append(WRITING)
+        await world.platform.say("hello")
+        await world.ended()
+        (card,) = world.platform.cards.values()
+        assert (card.state, card.content) == (State.FAILED, EN.withheld)
+        assert not world.platform.replies
+
+
+async def test_a_plain_reply_that_may_not_be_shown_is_replaced_by_a_sentence() -> None:
+    async with desk(DINGTALK_CARD_TEMPLATE_ID="") as world:
+        world.platform.faults.add(WEBHOOK, Reject(200, "430101"), when=lambda body: "sunny" in body["markdown"]["text"])
+        world.dify.answers.append(Script(TEXT))
+        await world.platform.say("hello")
+        await world.ended()
+        assert world.finals == [EN.withheld]
 
 
 async def test_a_wrong_content_key_is_a_plain_reply_and_no_card_that_spins() -> None:

@@ -110,7 +110,7 @@ class CardWriter:
         sheet = Sheet(
             self._template,
             now=anyio.current_time(),
-            elsewhere=self._texts.elsewhere,
+            texts=self._texts,
             after=after.sheet if after else None,
         )
         posted = _Posted(sheet, card)
@@ -287,7 +287,7 @@ class _Card:
             if not posted.sheet.settled:
                 posted.sheet.give_up(late)
         lost = [
-            (text, posted.sheet.error)
+            (posted.sheet.last_text, posted.sheet.error)
             for posted, text in zip(self._posted, texts, strict=True)
             if posted.sheet.error is not None and text != self._writer.texts.withdrawn
         ]

@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 import httpx
 
 from cardbot.errors import (
+    ContentRefused,
     DingTalkError,
     DingTalkRejected,
     DingTalkUnreachable,
@@ -40,6 +41,13 @@ page."""
 BUSY = frozenset({"qps.exceed.limit", "request.overlimit", "system.busy"})
 """Further codes that mean: not done, try again. Documented for some APIs: open.dingtalk.com, error codes of
 create-and-deliver-cards (`system.busy`, with HTTP 500), read 2026-11."""
+
+UNSAFE = "param.contentUnsafe"
+"""The content check of cards. Documented: the same error codes."""
+
+WEBHOOK_UNSAFE = "4301"
+"""How the errcodes of a webhook's content check begin. Documented: open.dingtalk.com, custom robot error codes 430101
+to 430104, read 2026-11."""
 
 WEBHOOK_BUSY = "-1"
 """The errcode of a webhook that could not answer right now. Documented: open.dingtalk.com, custom robot error codes,
@@ -83,6 +91,8 @@ def check_answer_of_webhook(response: httpx.Response) -> None:
         raise QuotaExhausted(f"{said}: the month's messages are used up.", **facts)
     if code in WEBHOOK_GONE:
         raise WebhookExpired(f"{said}: it has expired.")
+    if code.startswith(WEBHOOK_UNSAFE):
+        raise ContentRefused(f"{said}: the content check did not let the text pass.", **facts)
     raise DingTalkRejected(f"{said}.", **facts)
 
 
@@ -119,6 +129,8 @@ def _error(response: httpx.Response, answer: Mapping[str, Any]) -> DingTalkError
         return InvalidCredentials(f"{said}: check DINGTALK_CLIENT_ID and DINGTALK_CLIENT_SECRET.", **facts)
     if code == "InvalidAuthentication" or status == httpx.codes.UNAUTHORIZED:
         return InvalidToken(f"{said}: the access token is not accepted.", **facts)
+    if code == UNSAFE:
+        return ContentRefused(f"{said}: the content check did not let the text pass.", **facts)
     if code or response.is_client_error or answer.get("success") is False:
         return DingTalkRejected(f"{said}.", **facts)
     return DingTalkUnreachable(f"{said}, which is no answer in DingTalk's form: it may have been done.")

@@ -12,6 +12,7 @@ from enum import Enum
 from cardbot.dingtalk.openapi import Frame
 from cardbot.errors import (
     CardbotError,
+    ContentRefused,
     DingTalkRejected,
     DingTalkUnreachable,
     InvalidToken,
@@ -22,6 +23,7 @@ from cardbot.errors import (
 )
 from cardbot.pacing import Lane, Rank
 from cardbot.render import partial
+from cardbot.texts import Texts
 
 CREATE_PATH = "/v1.0/card/instances/createAndDeliver"
 STREAM_PATH = "/v1.0/card/streaming"
@@ -94,7 +96,7 @@ class Step(Enum):
 class Sheet:
     """The state of one card. Its `lane` always tells `Pacing` what it wants."""
 
-    def __init__(self, template: Template, *, now: float, elsewhere: str, after: "Sheet | None" = None) -> None:
+    def __init__(self, template: Template, *, now: float, texts: Texts, after: "Sheet | None" = None) -> None:
         self.out_track_id = f"cardbot-{uuid.uuid4().hex}"
         self.lane = Lane()
         self.error: CardbotError | None = None
@@ -102,7 +104,7 @@ class Sheet:
         self.settled = False
         """Whether nothing more will be done: the final state is reached, or is out of reach."""
         self._template = template
-        self._elsewhere = elsewhere
+        self._elsewhere, self._withheld = texts.elsewhere, texts.withheld
         self._follower: Sheet | None = None
         self._held = after is not None and not after.seen
         if after is not None:
@@ -154,6 +156,11 @@ class Sheet:
             self._created = self._finalized = True
             self._tries, self.lane.not_before = 0, -math.inf
             self._plan(now)
+
+    @property
+    def last_text(self) -> str:
+        """What is to stay in the card: the text given to `finish`, unless that may not be shown."""
+        return self._final or ""
 
     def give_up(self, error: CardbotError) -> None:
         """No more calls."""
@@ -256,6 +263,8 @@ class Sheet:
                 self._again(step)
             case DingTalkRejected(code=code) if step is Step.CREATE and code == ALREADY_THERE:
                 self._created = True
+            case ContentRefused() if self._may_withhold(step):
+                self._final, self._as_failed = self._withheld, True  # that is the end: the text goes no other way
             case NotDelivered():
                 self.give_up(error)
             case DingTalkRejected(code=code) if step is Step.CREATE or (code in GONE and step is not Step.FRAME):
@@ -263,6 +272,10 @@ class Sheet:
             case _:
                 self._refused(step, error)
         self._plan(now)
+
+    def _may_withhold(self, step: Step) -> bool:
+        """Whether it is the last text, and not yet a sentence in its place, that was refused."""
+        return step in (Step.FINAL, Step.CLOSE) and self._final != self._withheld and self._given_up is None
 
     def _pause(self, step: Step, until: float) -> None:
         """Wait before the next call, unless by now that is one on another path, whose limit is another one."""

@@ -20,6 +20,7 @@ from cardbot.dingtalk.openapi import ROBOT_MESSAGE_LIMIT, OpenApi, markdown_para
 from cardbot.dingtalk.refusals import WEBHOOK_BUSY, check_answer_of_webhook
 from cardbot.dingtalk.sdk import encoded, exchange, was_never_sent
 from cardbot.errors import (
+    ContentRefused,
     DingTalkError,
     DingTalkRejected,
     DingTalkUnreachable,
@@ -43,10 +44,6 @@ RETRY_PAUSES = (0.5, 1.0)
 ROBOT_PATIENCE = 45.0
 """Seconds to wait for room at the robot API. Our choice: when cards and webhooks fail for all, a few hundred answers go
 this way at 20 a second; and less than a reply is given."""
-
-UNWANTED = "4301"
-"""How the errcodes of a webhook begin that refuse a text for what it says: it is not to go another way. Documented:
-open.dingtalk.com, custom robot error codes 430101 to 430104, read 2026-11."""
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -195,9 +192,9 @@ def _may_pass(error: DingTalkError) -> bool:
 def _did_nothing(error: DingTalkError) -> bool:
     """Whether the webhook did not deliver, for a reason that need not concern the robot API."""
     match error:
-        case DingTalkRejected(code=code):
-            return not code.startswith(UNWANTED)
-        case WebhookExpired():
+        case ContentRefused():
+            return False
+        case DingTalkRejected() | WebhookExpired():
             return True
         case DingTalkUnreachable():
             return was_never_sent(error)

@@ -16,6 +16,7 @@ from cardbot.dingtalk.openapi import DirectSpace, Frame, GroupSpace, NewCard
 from cardbot.dingtalk.sheet import SECOND_LOOK, SHARED_TEMPLATE, Template
 from cardbot.errors import (
     CardLost,
+    ContentRefused,
     DingTalkRejected,
     DingTalkUnreachable,
     NotDelivered,
@@ -309,12 +310,27 @@ def test_a_refused_card_is_lost_at_once(error: Exception) -> None:
 @in_virtual_time
 async def test_a_refused_final_frame_leaves_a_hint_and_the_text_to_somebody_else() -> None:
     api = Api()
-    api.errors["final"] = [rejected("param.contentUnsafe")]
+    api.errors["final"] = [rejected("param.invalid")]
     async with writer(api) as cards, cards.open(DIRECT) as card:
         with pytest.raises(CardLost) as lost:
             await card.finish("Hello")
     assert lost.value.unseen == "Hello"
     assert [call.content for call in api.calls if call.kind == "final"] == ["Hello", EN.elsewhere]
+
+
+@pytest.mark.parametrize("template", [OWN, SHARED_TEMPLATE], ids=["own", "shared"])
+def test_a_text_that_may_not_be_shown_ends_the_card_with_a_sentence_and_goes_no_other_way(template: Template) -> None:
+    @in_virtual_time
+    async def run() -> None:
+        api = Api()
+        api.errors["final"] = [ContentRefused("unsafe", status=400, code="param.contentUnsafe")]
+        async with writer(api, template=template) as cards, cards.open(DIRECT) as card:
+            await card.finish("Hello")
+        assert [call.content for call in api.calls if call.kind in ("final", "failed")] == ["Hello", EN.withheld]
+        assert api.calls[-1].kind == ("failed" if template is OWN else "update")
+        assert "Hello" not in str(api.calls[-1])
+
+    run()
 
 
 @in_virtual_time
@@ -428,7 +444,7 @@ async def test_a_shared_card_that_refuses_to_begin_is_closed_at_once() -> None:
 @in_virtual_time
 async def test_a_closing_update_refused_with_the_text_is_made_without_it() -> None:
     api = Api()
-    api.errors["update"] = [None, rejected("param.contentUnsafe")]
+    api.errors["update"] = [None, rejected("param.invalid")]
     async with writer(api, template=SHARED_TEMPLATE) as cards, cards.open(DIRECT) as card:
         with pytest.raises(CardLost) as lost:
             await card.finish("Hello")

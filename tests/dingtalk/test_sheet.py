@@ -45,7 +45,7 @@ CLOUDS: dict[str, DingTalkError] = {
     "token": InvalidToken("token", status=400, code="InvalidAuthentication"),
     "quota": QuotaExhausted("used up", status=403, code="Forbidden.AccessDenied.ApiCountLimitForOrg"),
     "denied": PermissionDenied("no", status=403, code="Forbidden.AccessDenied.AccessTokenPermissionDenied"),
-    "unsafe": DingTalkRejected("unsafe", status=400, code="param.contentUnsafe"),
+    "unsafe": DingTalkRejected("unsafe", status=400, code="param.invalid"),
     "too large": DingTalkRejected("too large", status=400, code="param.stream.content"),
     "key": DingTalkRejected("key", status=500, code="unknownError"),
 }
@@ -403,7 +403,7 @@ def test_a_reply_cancelled_at_any_step_ends_once(family: str, clouds: dict[str, 
 
 
 def test_the_last_update_does_not_wait_for_another_paths_limit() -> None:
-    sheet = Sheet(OWN, now=0.0, elsewhere="")
+    sheet = Sheet(OWN, now=0.0, texts=EN)
     sheet.lane.began = 0.0
     sheet.finish("Hello", 1.0, failed=False)
     sheet.hand_over(CLOUDS["throttled"], 2.0)  # while the card is being created
@@ -412,7 +412,7 @@ def test_the_last_update_does_not_wait_for_another_paths_limit() -> None:
 
 
 def test_a_throttled_frame_keeps_its_place_in_the_line() -> None:
-    sheet = Sheet(OWN, now=0.0, elsewhere="")
+    sheet = Sheet(OWN, now=0.0, texts=EN)
     sheet.succeeded(Step.CREATE, 1.0)
     sheet.show("one", 2.0)
     sheet.frame(3.0)
