@@ -1,7 +1,11 @@
-"""What every test shares: the event loop it runs on."""
+"""What tests share: the event loop they run on, and the recordings as files."""
+
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.dify.recordings import unpack
 
 # How fast a machine draws examples says nothing about the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -12,3 +16,11 @@ settings.load_profile("patient")
 def anyio_backend() -> str:
     """Sockets are tested on asyncio; tests in virtual time name trio themselves."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recorded answers of real Dify servers, unpacked for a server that replays them."""
+    path = tmp_path_factory.mktemp("recordings")
+    unpack(path)
+    return path

@@ -23,7 +23,7 @@ from cardbot.playground.platform.faults import (
 )
 from cardbot.texts import EN
 from tests.desk import CREATE, STREAM, UPDATE, WEBHOOK, desk
-from tests.dify.recordings import steps, stored, unpack
+from tests.dify.recordings import steps, stored
 
 pytestmark = pytest.mark.anyio
 
@@ -520,13 +520,6 @@ RECORDED = [
     if step.name.split("/")[1]
     in ("chat-markdown", "chat-emoji", "agent-tool", "chatflow-think", "chat-moderated", "chatflow-kb")
 ]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("recordings")
-    unpack(path)
-    return path
 
 
 @pytest.mark.parametrize("name", RECORDED)

@@ -5,25 +5,14 @@ their choice, or use the bot to reach hosts inside its network. So each URL is c
 parser of the client that calls it: two parsers can disagree about where a host name ends.
 """
 
-import ipaddress
-
 import httpx
 
 from cardbot.errors import SettingsError
+from cardbot.settings import is_loopback
 
 DINGTALK_DOMAINS = (".dingtalk.com", ".dingtalk.io")
 """What DingTalk's host names end in: inside China and overseas. Documented: open.dingtalk.com and help.dingtalk.io,
 read 2026-11. The dot belongs to it: `notdingtalk.com` is somebody else's."""
-
-
-def is_loopback(url: httpx.URL) -> bool:
-    """Whether this URL leads to the machine itself."""
-    if url.host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(url.host).is_loopback
-    except ValueError:
-        return False
 
 
 def endpoint_at(address: str) -> httpx.URL:
@@ -35,7 +24,7 @@ def endpoint_at(address: str) -> httpx.URL:
         url = httpx.URL(address.rstrip("/"))
     except httpx.InvalidURL:
         url = httpx.URL()
-    if url.host and (url.scheme == "https" or (url.scheme == "http" and is_loopback(url))):
+    if url.host and (url.scheme == "https" or (url.scheme == "http" and is_loopback(url.host))):
         return url
     raise SettingsError(
         [f"DINGTALK_OPENAPI_ENDPOINT is {address!r}; it must begin with https:// (http:// on this machine only)."]
@@ -44,7 +33,7 @@ def endpoint_at(address: str) -> httpx.URL:
 
 def is_trusted_webhook(url: httpx.URL, *, endpoint: httpx.URL) -> bool:
     """Whether a reply may be posted to this URL, for a bot that talks to `endpoint`."""
-    if is_loopback(url):
+    if is_loopback(url.host):
         # Only a simulated DingTalk hands out such webhooks.
-        return is_loopback(endpoint) and url.scheme in ("http", "https")
+        return is_loopback(endpoint.host) and url.scheme in ("http", "https")
     return url.scheme == "https" and url.host.endswith(DINGTALK_DOMAINS)

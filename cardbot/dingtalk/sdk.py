@@ -19,9 +19,9 @@ from alibabacloud_dingtalk.robot_1_0.client import Client as _GeneratedRobotClie
 from alibabacloud_tea_openapi.models import Config
 
 from cardbot import __version__
-from cardbot.dingtalk.hosts import is_loopback
 from cardbot.dingtalk.refusals import answer_of_api
 from cardbot.errors import DingTalkUnreachable
+from cardbot.settings import is_loopback
 
 TIMEOUT = httpx.Timeout(connect=5.0, read=10.0, write=10.0, pool=10.0)
 """Seconds. DingTalk's gateway answers 504 after 3 s (documented: open.dingtalk.com, error codes, read 2026-11), so
@@ -52,7 +52,7 @@ def pooled_client(endpoint: httpx.URL, *, timeout: httpx.Timeout) -> httpx.Async
         limits=LIMITS,
         headers={"accept": "application/json", "user-agent": f"cardbot/{__version__}"},
         follow_redirects=False,
-        trust_env=not is_loopback(endpoint),  # no proxy between this machine and itself
+        trust_env=not is_loopback(endpoint.host),  # no proxy between this machine and itself
     )
     client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     return client

@@ -22,7 +22,6 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from cardbot import __version__
 from cardbot.dingtalk.frames import Frame, acknowledgement, parse
-from cardbot.dingtalk.hosts import is_loopback
 from cardbot.dingtalk.refusals import answer_of_api
 from cardbot.dingtalk.sdk import exchange
 from cardbot.errors import (
@@ -34,6 +33,7 @@ from cardbot.errors import (
     QuotaExhausted,
     Throttled,
 )
+from cardbot.settings import is_loopback
 
 OPEN_PATH = "/v1.0/gateway/connections/open"
 
@@ -166,7 +166,7 @@ class Stream:
                 max_size=FRAME_LIMIT,
                 logger=_quiet,
                 user_agent_header=f"cardbot/{__version__}",
-                proxy=None if is_loopback(httpx.URL(address)) else True,  # as for HTTP: none to the machine itself
+                proxy=None if is_loopback(httpx.URL(address).host) else True,  # as for HTTP: none to the machine itself
             )
         except (OSError, TimeoutError, ValueError, httpx.InvalidURL, websockets.WebSocketException) as exc:
             # Not `from exc`: some of these quote the address, ticket included.

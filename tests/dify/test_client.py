@@ -30,7 +30,7 @@ from cardbot.playground.dify.replay import Replay
 from cardbot.playground.dify.script import Drop, Hang, Html, Refuse, Script
 from cardbot.playground.http import LoopbackServer, Request, Response, Stream
 from cardbot.texts import EN
-from tests.dify.recordings import steps, unpack
+from tests.dify.recordings import steps
 from tests.dify.test_recordings import fold
 
 pytestmark = pytest.mark.anyio
@@ -547,13 +547,6 @@ REPLAYED = [
     if step.path == "/v1/chat-messages" and step.streamed and step.end == "terminating chunk 0"
     if "event: ping x" not in str(step.meta["sse_event_sequence"])
 ]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("recordings")
-    unpack(path)
-    return path
 
 
 @pytest.mark.parametrize("name", REPLAYED)
