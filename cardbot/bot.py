@@ -1,5 +1,6 @@
 """One robot, running: builds the parts, owns their lifetimes, lets answers finish before it leaves."""
 
+import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any
@@ -8,13 +9,15 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
+from cardbot.budget import Budget
+from cardbot.counting import keep_count, save_count
 from cardbot.dify.client import DifyClient
 from cardbot.dingtalk import wire
 from cardbot.dingtalk.cards import CardWriter
 from cardbot.dingtalk.no_cards import NoCards
 from cardbot.dingtalk.openapi import OpenApi
-from cardbot.dingtalk.sheet import SHARED_TEMPLATE, Template
 from cardbot.dingtalk.stream import Stream
+from cardbot.dingtalk.template import SHARED_TEMPLATE, Template
 from cardbot.dingtalk.webhook import Replies
 from cardbot.errors import CardbotError, DifyError, StoreError, UnreadableMessage
 from cardbot.messages import Incoming
@@ -35,6 +38,7 @@ class Bot:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._budget = Budget(settings.monthly_calls)
         self._under_way = 0
         self._idle = anyio.Event()
         self._desk: Desk
@@ -50,12 +54,14 @@ class Bot:
         async with AsyncExitStack() as stack:
             # First in, last out: answers are kept to the end, and what is wrong with it is not wrapped by a task group.
             store = await stack.enter_async_context(open_store(settings.store))
+            stack.push_async_callback(save_count, self._budget, store)
             api = await stack.enter_async_context(
                 OpenApi(
                     client_id=settings.client_id,
                     client_secret=settings.client_secret.get_secret_value(),
                     robot_code=settings.robot,
                     endpoint=settings.openapi_endpoint,
+                    billed=lambda: self._budget.call(time.time()),
                 )
             )
             dify = await stack.enter_async_context(
@@ -80,8 +86,10 @@ class Bot:
                 client_secret=settings.client_secret.get_secret_value(),
                 receivers={wire.BOT_MESSAGE_TOPIC: self._receive},
             )
+            await save_count(self._budget, store)  # what this month has cost before the first card is opened
             self._answers = await stack.enter_async_context(anyio.create_task_group())
             self._answers.start_soon(_introduce, dify)
+            self._answers.start_soon(keep_count, self._budget, store)
             refusal = await self._listen(stream, leave)
             await self._drain()
             self._answers.cancel_scope.cancel()
@@ -106,6 +114,7 @@ class Bot:
             api,
             template,
             texts=texts_in(settings.language),
+            budget=self._budget,
             qps=settings.card_qps,
             frames=Frames(settings.frames),
         )

@@ -1,8 +1,10 @@
 """The commands. What they do is elsewhere; here is only how it looks in a terminal."""
 
+import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
@@ -151,6 +153,43 @@ def playground(
     _run(watch)
     if stays[0].state == "failed":
         raise typer.Exit(1)
+
+
+@app.command()
+def usage(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
+    """Show how many of the organisation's calls this month's answers have cost, and will have at its end."""
+    from cardbot.budget import month_at, projected, stretch
+    from cardbot.ports import Usage
+    from cardbot.settings import Settings
+    from cardbot.store import open_store
+
+    settings = _load(Settings, env_file)
+    if settings.store == "memory:":
+        _stop("CARDBOT_STORE is memory:, which ends with the bot: there is no count to show.")
+    now = time.time()
+    month = month_at(now)
+    found: list[Usage] = []
+
+    async def look() -> None:
+        async with open_store(settings.store) as store:
+            found.append(await store.usage(month.name))
+
+    _run(look)
+    calls, answers = found[0].calls, found[0].answers
+    budget = settings.monthly_calls
+    print(f"{month.name} (China time)")
+    print(f"  calls so far        {calls:>9,}" + (f" of {budget:,}" if budget else ""))
+    print(f"  answers in cards    {answers:>9,}")
+    print(f"  calls per answer    {calls / answers if answers else 0:>9.1f}")
+    print(f"  at the month's end  {projected(found[0], now):>9,}, if it goes on like this")
+    if budget and calls >= budget:
+        print("The budget is spent: answers are plain replies until the next month.")
+    elif budget and (times := stretch(calls, budget, now)) > 1:
+        print(
+            "To make the budget last, an answer has no text frames between its first and its last call."
+            if times == math.inf
+            else f"To make the budget last, cards are updated {times:.1f} times more rarely than CARDBOT_FRAMES says."
+        )
 
 
 def _type(shown: str, text: str) -> str:

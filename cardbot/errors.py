@@ -3,6 +3,8 @@
 CardbotError
  ├─ SettingsError               the configuration is wrong or incomplete
  ├─ StoreError                  what was promised to be kept could not be kept or read
+ ├─ LineFull                    too many messages wait for their turn in one conversation
+ ├─ ReplyAdopted                another process has taken over an open reply
  ├─ DifyError                   Dify refused the question, or could not be reached
  │   ├─ DifyUnreachable         no answer at the configured address, or not one of Dify
  │   └─ DifyRejected            an HTTP error in Dify's form
@@ -40,6 +42,25 @@ class SettingsError(CardbotError):
 
 class StoreError(CardbotError):
     """Raised when the store cannot be opened, read or written."""
+
+
+class LineFull(CardbotError):
+    """Raised when `waiting` messages of a conversation wait for their turn, which is as many as may."""
+
+    def __init__(self, *, waiting: int) -> None:
+        self.waiting = waiting
+        super().__init__(f"{waiting} messages of this conversation wait already: ask again when one is answered")
+
+
+class ReplyAdopted(CardbotError):
+    """Raised when another process took this one for dead and adopted an open reply, whose card is now its own.
+
+    No `StoreError`: that one means to go on without a record, this one to leave the card alone from now on.
+    """
+
+    def __init__(self, reply_id: str) -> None:
+        self.reply_id = reply_id
+        super().__init__(f"reply {reply_id} was adopted by another process, which finishes its card")
 
 
 class DifyError(CardbotError):

@@ -5,10 +5,11 @@ whole app. It holds a `Lane` for each card; whoever owns a lane says what its ca
 """
 
 import math
-from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, IntEnum
+
+from cardbot.ceiling import Ceiling
 
 CARD_QPS = 20
 """Calls per second and API path. Documented for the standard edition: "Server-side API throttling", read 2026-11."""
@@ -28,11 +29,12 @@ GROWTH, LONGEST = 1.32, 5.0
 SECOND_FRAME = 4.0
 """Seconds from the first to the second and last text frame in `frugal`. Our choice: 4 calls an answer, at most."""
 
-WINDOW = 1.0
-"""Seconds over which DingTalk counts, by its own clock."""
+LIVE_SHARE = 0.95
+"""Share of the ceiling that text frames may use; the rest is for new and final ones. Our choice: two of twenty."""
 
-RESERVE = 0.1
-"""Share of the ceiling that text frames leave to new and final ones. Our choice: two of twenty."""
+PAUSE, GATHER = 2.0, 0.3
+"""Seconds without new text after which the next frame waits for so many seconds more: it is to show words, not one
+letter. Our choice."""
 
 
 class Frames(Enum):
@@ -43,7 +45,10 @@ class Frames(Enum):
     FRUGAL = "frugal"
 
     def interval(self, sent: int) -> float:
-        """Seconds from the beginning of a card's latest text frame to its next, after `sent` of them."""
+        """Seconds from the beginning of a card's latest text frame to its next, after `sent` of them.
+
+        Infinity: none is to follow.
+        """
         if sent == 0:
             return 0.0
         match self:
@@ -75,7 +80,8 @@ class Lane:
     path: str = ""
     """The API path of that call: each has a ceiling of its own."""
     since: float = 0.0
-    """When it began to want it: among equals, who has waited longest goes first."""
+    """When it began to want it, for a text frame: when the text came that nobody has seen yet. Among equals, who has
+    waited longest goes first."""
     not_before: float = 0.0
     """When a call that failed may be tried again."""
     busy: bool = False
@@ -85,50 +91,35 @@ class Lane:
     frames: int = 0
     """Text frames so far."""
 
-    def earliest(self, frames: Frames) -> float:
+    def earliest(self, frames: Frames, stretch: float) -> float:
         """When its next call may begin, as far as the card itself is concerned."""
         match self.rank:
             case None:
                 return math.inf
             case Rank.LIVE:
-                return max(self.not_before, self.began + frames.interval(self.frames), self.ended + SPACING)
+                at = max(self.not_before, self._next_frame(frames, stretch), self.ended + SPACING)
+                return at if not self.frames or self.since - self.began <= PAUSE else max(at, self.since + GATHER)
             case Rank.FINAL:
                 return max(self.not_before, self.ended + SPACING)
             case Rank.NEW:
                 return self.not_before
 
-
-@dataclass(slots=True)
-class _Window:
-    """The calls that DingTalk may count as made within the last second.
-
-    It counts a call at some moment between its beginning and its end here, so a call takes its place from the
-    beginning until a second after the end: however the delays vary, no second of DingTalk's sees more
-    than the limit.
-    """
-
-    under_way: int = 0
-    ends: deque[float] = field(default_factory=deque)
-
-    def free_at(self, now: float, limit: int) -> float:
-        """When fewer than `limit` places are taken: now, or later, or (infinity) not before a call ends."""
-        while self.ends and self.ends[0] + WINDOW <= now:
-            self.ends.popleft()
-        surplus = self.under_way + len(self.ends) - limit
-        if surplus < 0:
-            return now
-        return self.ends[surplus] + WINDOW if surplus < len(self.ends) else math.inf
+    def _next_frame(self, frames: Frames, stretch: float) -> float:
+        if stretch == math.inf:
+            return math.inf
+        return self.began + frames.interval(self.frames) * stretch
 
 
 class Pacing:
     """All cards of one app, and the calls they made lately."""
 
     def __init__(self, *, qps: int = CARD_QPS, frames: Frames = Frames.BALANCED) -> None:
+        self.stretch = 1.0
+        """How many times longer than usual the intervals between text frames are; infinity: no such frames at all."""
         self._qps = qps
         self._frames = frames
-        self._live_qps = max(1, qps - math.ceil(qps * RESERVE))
         self._lanes: dict[Lane, None] = {}  # a set that keeps its order
-        self._windows: dict[str, _Window] = {}
+        self._ceilings: dict[str, Ceiling] = {}
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(self._lanes)
@@ -149,7 +140,7 @@ class Pacing:
         for lane in self._lanes:
             if lane.busy or lane.rank is None:
                 continue
-            at = max(lane.earliest(self._frames), self._free_at(lane, now))
+            at = max(lane.earliest(self._frames, self.stretch), self._free_at(lane, now))
             if at > now:
                 again = min(again, at)
             elif best is None or (lane.rank, lane.since) < best:
@@ -160,20 +151,21 @@ class Pacing:
         """The lane's call is being made."""
         lane.busy, lane.began = True, now
         lane.frames += lane.rank is Rank.LIVE
-        self._window(lane.path).under_way += 1
+        self._ceiling(lane.path).begin()
 
     def end(self, lane: Lane, path: str, now: float) -> None:
         """The lane's call on `path` was answered, or given up."""
         lane.busy, lane.ended = False, now
-        window = self._window(path)
-        window.under_way -= 1
-        window.ends.append(now)
+        self._ceiling(path).end(now)
+
+    def throttled(self, lane: Lane, path: str, now: float, pause: float) -> None:
+        """The lane's call on `path`, which is to be ended yet, was one too many; none is wanted for `pause` seconds."""
+        self._ceiling(path).refused(lane.began, now, pause)
 
     def _free_at(self, lane: Lane, now: float) -> float:
-        limit = self._live_qps if lane.rank is Rank.LIVE else self._qps
-        return self._window(lane.path).free_at(now, limit)
+        return self._ceiling(lane.path).free_at(now, share=LIVE_SHARE if lane.rank is Rank.LIVE else 1.0)
 
-    def _window(self, path: str) -> _Window:
-        if path not in self._windows:
-            self._windows[path] = _Window()
-        return self._windows[path]
+    def _ceiling(self, path: str) -> Ceiling:
+        if path not in self._ceilings:
+            self._ceilings[path] = Ceiling(self._qps)
+        return self._ceilings[path]

@@ -1,6 +1,6 @@
 """What one message's story needs of the world. The edges implement these; `reply` knows nothing else of them."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -67,8 +67,25 @@ class ConversationKey:
     person: str
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one calendar month has cost so far, over all processes that share the store."""
+
+    calls: int
+    answers: int
+    since: float
+    """Unix time of the month's first count in seconds; 0.0 if there is none."""
+
+
+def tell_nobody() -> None:
+    """What to do about a wait that nobody needs to see."""
+
+
 class Store(Protocol):
-    """What must outlive a message. Every method raises `StoreError` when it cannot keep its promise."""
+    """What must outlive a message, or be known to all replicas. One open store stands for one process.
+
+    Every method raises `StoreError` when it cannot keep its promise.
+    """
 
     async def conversation(self, key: ConversationKey) -> str:
         """The Dify conversation id to go on with, or an empty string."""
@@ -82,10 +99,51 @@ class Store(Protocol):
         """Begin anew next time."""
         ...
 
-    def turn(self, key: ConversationKey) -> AbstractAsyncContextManager[None]:
-        """Wait for this conversation's turns before this one; the next waits until this one is left."""
+    def turn(
+        self, key: ConversationKey, on_wait: Callable[[], None] = tell_nobody
+    ) -> AbstractAsyncContextManager[None]:
+        """Stand in this conversation's line; inside it is this one's turn, and the next waits until it is left.
+
+        `on_wait` is called once, before the wait, if it is not this one's turn at once. Raises `LineFull` at once
+        if the line is as long as it may be.
+        """
         ...
 
     async def first_seen(self, *names: str) -> bool:
         """Whether none of these names of one message was seen before; from now on all of them are."""
+        ...
+
+    async def spend(self, month: str, *, calls: int, answers: int) -> Usage:
+        """Count these in the month, such as "2026-11", and return its totals."""
+        ...
+
+    async def usage(self, month: str) -> Usage:
+        """The month's totals."""
+        ...
+
+    async def keep_reply(self, reply_id: str, record: str) -> None:
+        """Write down an open reply of this process, or what is new about it. The store does not look into `record`.
+
+        Raises `ReplyAdopted` if another process has adopted it, finished by now or not: this one was taken for dead,
+        say because its machine was suspended. It must not touch the reply's card any more.
+        """
+        ...
+
+    async def drop_reply(self, reply_id: str) -> None:
+        """The reply has its final state. Does nothing to a reply that another process has adopted."""
+        ...
+
+    async def adopt_replies(self) -> dict[str, str]:
+        """Take over the open replies of processes that live no more: records by reply id, each handed to one process.
+
+        They are this process's own from then on, to be dropped when finished.
+        """
+        ...
+
+    async def beat(self) -> int:
+        """Show that this process lives, and return how many do. To be called every 5 s.
+
+        A process lives from the opening of its store until it is left or killed; how soon a death shows depends on
+        the store.
+        """
         ...

@@ -1,6 +1,7 @@
 """The configuration: read once, from the environment and an env file; every problem is reported, by variable name."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from platformdirs import user_state_path
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
     EnvSettingsSource,
+    NoDecode,
     SettingsConfigDict,
 )
 
@@ -37,6 +39,10 @@ PUBLIC_TEMPLATE = "public"
 
 STORES = ("sqlite:///", "redis://", "rediss://")
 """How a store's URL begins, if it is not `memory:`."""
+
+NO_PART_OF_AN_ID = re.compile(r"""[\s"'\[\];；、]""")
+"""Signs of a list that is written in another way, such as JSON. Our choice: no id with one of these was ever seen, and
+an id that nobody has would lock everybody out without a word."""
 
 
 def _default_store() -> str:
@@ -104,9 +110,21 @@ def _store(value: str) -> str:
     return store
 
 
+def _ids(value: object) -> object:
+    """The ids in a text with commas between them, each as it stands: its case matters, and so does a `=` at its end."""
+    if not isinstance(value, str):
+        return value
+    ids = {part.strip() for part in re.split("[,，]", value)} - {""}
+    is_list_of_none = value.strip() and not ids  # it would let everybody in
+    if is_list_of_none or any(NO_PART_OF_AN_ID.search(part) for part in ids):
+        raise ValueError("must be ids with commas between them, such as `id1,id2`")
+    return ids
+
+
 Text = Annotated[str, AfterValidator(_not_blank)]
 OptionalText = Annotated[str, AfterValidator(str.strip)]
 Secret = Annotated[SecretStr, AfterValidator(_secret_not_blank)]
+Ids = Annotated[frozenset[Text], NoDecode, BeforeValidator(_ids)]  # NoDecode: or the text would have to be JSON
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -239,9 +257,47 @@ class Settings(DifySettings):
         Field(
             alias="CARDBOT_MONTHLY_CALLS",
             ge=1,
-            description="The organisation's API calls per month, if they are to be kept (not enforced yet)",
+            description="Calls a month that the bot may make; as they run out, cards are updated more rarely",
         ),
     ] = None
+    allow_users: Annotated[
+        Ids,
+        Field(
+            alias="CARDBOT_ALLOW_USERS",
+            description="Staff ids, comma separated: these people are answered everywhere; with no list, everybody is",
+        ),
+    ] = frozenset()
+    allow_chats: Annotated[
+        Ids,
+        Field(
+            alias="CARDBOT_ALLOW_CHATS",
+            description="Conversation ids, comma separated: in these chats everybody is answered, besides those people",
+        ),
+    ] = frozenset()
+    user_rate: Annotated[
+        int,
+        Field(
+            alias="CARDBOT_USER_RATE",
+            ge=0,
+            le=1000,  # so many times are remembered for each person
+            description="Messages a minute that one person is answered; `0`: no limit",
+        ),
+    ] = 20
+    max_answers: Annotated[
+        int,
+        Field(
+            alias="CARDBOT_MAX_ANSWERS",
+            ge=1,
+            description="Answers that stream at once; the rest wait in line",
+        ),
+    ] = 100
+    session: Annotated[
+        Literal["person", "chat"],
+        Field(
+            alias="CARDBOT_SESSION",
+            description="`person` or `chat`: whose conversation with Dify it is in a group",
+        ),
+    ] = "person"
     drain_seconds: Annotated[
         float,
         Field(

@@ -28,8 +28,18 @@ class Texts:
     """Dify refuses the configured key or app; the log says why."""
     busy: str
     """Dify has no room for another answer."""
+    in_line: str
+    """In the card while earlier messages of the same conversation are answered."""
+    line_full: str
+    """Too many messages of the conversation wait already; this one was not asked."""
+    crowded: str
+    """In the card while all places for answers are taken."""
+    not_allowed: str
+    """Neither this person nor this chat is answered."""
+    too_fast: str
+    """The person has written more than one may in a minute; `{seconds}` until the next message is answered."""
     interrupted: str
-    """The answer ends in the middle and nobody has the rest."""
+    """The answer ends in the middle and nobody has the rest, also after a restart of the bot."""
     lost: str
     """The same, before the answer's first word."""
     stopped: str
@@ -62,6 +72,11 @@ ZH = Texts(
     unavailable="⚠️ 暂时无法连接 AI 服务，请稍后再试。",
     misconfigured="⚠️ AI 应用的配置有误，请联系管理员。",
     busy="⚠️ 当前提问的人较多，请稍后再试。",
+    in_line="正在排队，等前面的消息回答完…",
+    line_full="⚠️ 排队的消息太多，这条没有提问，请稍后再发一次。",
+    crowded="当前提问的人较多，正在排队…",
+    not_allowed="抱歉，您在这里没有使用权限，如有需要请联系管理员。",
+    too_fast="您发得太快了，请在 {seconds} 秒后再发一次。",
     interrupted="⚠️ 回答被中断，以上是已生成的部分。",
     lost="⚠️ 回答中断，没有收到任何内容，请再问一次。",
     stopped="⏹ 已停止。",
@@ -85,6 +100,11 @@ EN = Texts(
     unavailable="⚠️ The AI service cannot be reached right now. Please try again later.",
     misconfigured="⚠️ The AI app is not set up correctly. Please tell the administrator.",
     busy="⚠️ Many people are asking right now. Please try again in a moment.",
+    in_line="In line behind earlier messages…",
+    line_full="⚠️ Too many messages are in line. This one was not asked; please send it again later.",
+    crowded="Many people are asking right now. Waiting in line…",
+    not_allowed="Sorry, you have no access here. If you need it, please ask the administrator.",
+    too_fast="You are writing too fast. Please send this again in {seconds} s.",
     interrupted="⚠️ The answer was interrupted. The part above is what was generated.",
     lost="⚠️ The answer broke off before its first word. Please ask again.",
     stopped="⏹ Stopped.",

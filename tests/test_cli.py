@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 from anyio.abc import Process
 
 from cardbot import __version__
+from cardbot.budget import month_at
 from cardbot.playground.dify import FakeDify
 from cardbot.playground.dify.script import Script
 from cardbot.playground.platform import TEMPLATE_ID, Platform
 from cardbot.playground.platform.cards import State
+from cardbot.store.sqlite import open_sqlite
 from cardbot.texts import EN
 from tests.desk import ELSEWHERE
 
@@ -41,7 +44,7 @@ async def test_version(tmp_path: Path) -> None:
 async def test_help_names_the_commands(tmp_path: Path) -> None:
     code, out, _ = await cardbot("--help", env={}, folder=tmp_path)
     assert code == 0
-    assert all(command in out for command in ("run", "ask", "playground"))
+    assert all(command in out for command in ("run", "ask", "usage", "playground"))
 
 
 async def test_ask_types_the_answer_out(tmp_path: Path) -> None:
@@ -239,3 +242,50 @@ async def test_a_wrong_secret_ends_run_with_a_sentence(tmp_path: Path) -> None:
         code, _, err = await cardbot("run", env=run_settings(platform, dify, tmp_path), folder=tmp_path)
     assert code == 1
     assert "DINGTALK_CLIENT_SECRET" in err
+
+
+def robot_with(store: str, **more: str) -> dict[str, str]:
+    return {
+        "DINGTALK_CLIENT_ID": "dingtest",
+        "DINGTALK_CLIENT_SECRET": "secret",
+        "DIFY_API_KEY": "app-test",
+        "CARDBOT_STORE": store,
+        **more,
+    }
+
+
+async def spend(path: Path, *, calls: int, answers: int) -> None:
+    async with open_sqlite(path) as store:
+        await store.spend(month_at(time.time()).name, calls=calls, answers=answers)
+
+
+async def test_usage_shows_the_month(tmp_path: Path) -> None:
+    await spend(tmp_path / "cardbot.db", calls=1234, answers=200)
+    env = robot_with(f"sqlite:///{tmp_path}/cardbot.db", CARDBOT_MONTHLY_CALLS="50000")
+    code, out, err = await cardbot("usage", env=env, folder=tmp_path)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1:4] == [
+        "  calls so far            1,234 of 50,000",
+        "  answers in cards          200",
+        "  calls per answer          6.2",
+    ]
+    assert "at the month's end" in out
+
+
+async def test_usage_says_that_the_budget_is_spent(tmp_path: Path) -> None:
+    await spend(tmp_path / "cardbot.db", calls=100, answers=20)
+    env = robot_with(f"sqlite:///{tmp_path}/cardbot.db", CARDBOT_MONTHLY_CALLS="100")
+    _, out, _ = await cardbot("usage", env=env, folder=tmp_path)
+    assert out.splitlines()[-1] == "The budget is spent: answers are plain replies until the next month."
+
+
+async def test_usage_of_a_new_store_is_nothing(tmp_path: Path) -> None:
+    code, out, _ = await cardbot("usage", env=robot_with(f"sqlite:///{tmp_path}/new.db"), folder=tmp_path)
+    assert code == 0
+    assert out.splitlines()[1] == "  calls so far                0"
+
+
+async def test_usage_of_a_store_that_ends_with_the_bot_is_no_use(tmp_path: Path) -> None:
+    code, _, err = await cardbot("usage", env=robot_with("memory:"), folder=tmp_path)
+    assert code == 1
+    assert "memory:" in err

@@ -1,13 +1,15 @@
 """The main job over real sockets: a message to the robot ends in exactly one visible final state, whatever fails."""
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from cardbot.dingtalk.sheet import SHARED_TEMPLATE
+from cardbot.budget import month_at
+from cardbot.dingtalk.template import SHARED_TEMPLATE
 from cardbot.playground.dify.replay import Replay
 from cardbot.playground.dify.script import Drop, Html, Refuse, Script
 from cardbot.playground.platform.cards import State
@@ -21,6 +23,7 @@ from cardbot.playground.platform.faults import (
     ResetConnection,
     SuccessFalse,
 )
+from cardbot.store.sqlite import open_sqlite
 from cardbot.texts import EN
 from tests.desk import CREATE, STREAM, UPDATE, WEBHOOK, desk
 from tests.dify.recordings import steps, stored
@@ -343,6 +346,61 @@ async def test_the_quota_that_ends_amid_an_answer_sends_it_as_a_plain_reply() ->
         await world.platform.say("hello")
         await world.platform.wait_for(lambda: world.platform.replies and not world.spinning, timeout=20)
         assert [reply.text for reply in world.platform.replies] == [TEXT]
+
+
+async def test_when_the_month_is_used_up_answers_are_plain_replies_without_any_further_try() -> None:
+    async with desk(platform={"monthly": 3}) as world:
+        world.dify.default = WRITING
+        await world.platform.say("first")
+        await world.platform.wait_for(lambda: world.platform.replies, timeout=20)
+        tried = sum(call.path.startswith("/v1.0/card/") for call in world.platform.calls)
+        await world.platform.say("second", user="user0002")
+        await world.platform.wait_for(lambda: len(world.platform.replies) == 2, timeout=20)
+        assert sum(call.path.startswith("/v1.0/card/") for call in world.platform.calls) == tried
+        assert [reply.text for reply in world.platform.replies] == [TEXT, TEXT]
+
+
+async def test_a_budget_is_kept_and_every_answer_arrives() -> None:
+    async with desk(platform={"monthly": 1000}, CARDBOT_MONTHLY_CALLS="21") as world:
+        world.dify.default = WRITING
+        for number in range(12):
+            await world.platform.say("hello", user=f"user{number:04}")
+        await world.ended(12, within=30)
+        assert world.finals == [TEXT] * 12
+        assert not world.spinning
+        assert world.platform.replies, "the budget is too small for all of them"
+        assert 1000 - (world.platform.calls_left or 0) <= 21
+        assert world.platform.violations == []
+
+
+async def test_what_is_counted_is_what_dingtalk_bills(tmp_path: Path) -> None:
+    path = tmp_path / "cardbot.db"
+    async with desk(platform={"monthly": 1000}, CARDBOT_STORE=f"sqlite:///{path}") as world:
+        world.dify.default = WRITING
+        world.platform.faults.add(STREAM, QPS, times=2)
+        world.platform.faults.add(CREATE, GatewayTimeout(applied=True, after=0.1))
+        world.platform.expire_webhooks()
+        await world.platform.say("hello")
+        await world.ended(1, within=30)
+        world.platform.revoke_tokens()
+        await world.platform.say("hello")
+        await world.ended(2, within=30)
+        billed = 1000 - (world.platform.calls_left or 0)
+    async with open_sqlite(path) as store:
+        usage = await store.usage(month_at(time.time()).name)
+    assert (usage.calls, usage.answers) == (billed, 2)
+
+
+async def test_a_budget_that_another_start_has_spent_is_spent(tmp_path: Path) -> None:
+    path = tmp_path / "cardbot.db"
+    async with open_sqlite(path) as store:
+        await store.spend(month_at(time.time()).name, calls=99, answers=10)
+    async with desk(CARDBOT_STORE=f"sqlite:///{path}", CARDBOT_MONTHLY_CALLS="100") as world:
+        world.dify.answers.append(WRITING)
+        await world.platform.say("hello")
+        await world.ended()
+        assert [reply.text for reply in world.platform.replies] == [TEXT]
+        assert not world.platform.cards
 
 
 async def test_a_token_revoked_amid_an_answer_is_renewed() -> None:

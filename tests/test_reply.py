@@ -20,6 +20,7 @@ from cardbot.events import Event, Failed, Identified, MessageEnded, TextDelta
 from cardbot.messages import Incoming, Person, Question
 from cardbot.ports import Card, ConversationKey
 from cardbot.reply import Desk, reply
+from cardbot.store.memory import MemoryStore
 from cardbot.texts import EN
 from tests.values import DIRECT, GROUP, direct
 from tests.virtual import in_virtual_time
@@ -94,13 +95,13 @@ class Screen:
         self.replies.append(markdown)
 
 
-class Memory:
-    """Implements `Store`."""
+class Memory(MemoryStore):
+    """Keeps conversations where a test can see them, and fails as told."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.ids: dict[ConversationKey, str] = {}
         self.error: StoreError | None = None
-        self.locks: dict[ConversationKey, anyio.Lock] = {}
 
     async def conversation(self, key: ConversationKey) -> str:
         if self.error:
@@ -111,17 +112,6 @@ class Memory:
         if self.error:
             raise self.error
         self.ids[key] = conversation_id
-
-    async def forget_conversation(self, key: ConversationKey) -> None:
-        self.ids.pop(key, None)
-
-    async def first_seen(self, *names: str) -> bool:
-        return True
-
-    @asynccontextmanager
-    async def turn(self, key: ConversationKey) -> AsyncGenerator[None]:
-        async with self.locks.setdefault(key, anyio.Lock()):
-            yield
 
 
 @dataclass

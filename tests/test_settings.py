@@ -81,6 +81,16 @@ def test_all_that_is_missing_is_named_at_once() -> None:
         ("CARDBOT_CARD_QPS", "many"),
         ("CARDBOT_FRAMES", "fast"),
         ("CARDBOT_MONTHLY_CALLS", "-1"),
+        ("CARDBOT_ALLOW_USERS", ","),
+        ("CARDBOT_ALLOW_USERS", "hunter2 user2"),
+        ("CARDBOT_ALLOW_USERS", "hunter2;user2"),
+        ("CARDBOT_ALLOW_USERS", "hunter2、user2"),
+        ("CARDBOT_ALLOW_CHATS", '["hunter2","hunter3"]'),
+        ("CARDBOT_USER_RATE", "-1"),
+        ("CARDBOT_USER_RATE", "0.5"),
+        ("CARDBOT_USER_RATE", "1001"),
+        ("CARDBOT_MAX_ANSWERS", "0"),
+        ("CARDBOT_SESSION", "group"),
         ("CARDBOT_DRAIN_SECONDS", "-1"),
         ("CARDBOT_DRAIN_SECONDS", "inf"),
         ("CARDBOT_DRAIN_SECONDS", "nan"),
@@ -156,6 +166,34 @@ def test_blanks_around_values_are_dropped(monkeypatch: pytest.MonkeyPatch) -> No
     settings = Settings.load()
     assert (settings.client_id, settings.card_template_id, settings.robot) == ("dingtest", "1.schema", "ding1")
     assert settings.client_secret.get_secret_value() == "hunter2"
+
+
+@pytest.mark.parametrize("given", ["user1,manager42", " user1 ,\tmanager42 ,", "user1，manager42"])
+def test_ids_have_commas_between_them_and_blanks_around(tmp_path: Path, given: str) -> None:
+    settings = Settings.load(env_file(tmp_path, **NEEDED, CARDBOT_ALLOW_USERS=f'"{given}"'))
+    assert settings.allow_users == {"user1", "manager42"}
+
+
+def test_a_single_staff_id_of_digits_alone_is_taken_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**NEEDED, "CARDBOT_ALLOW_USERS": "0123456"}.items():
+        monkeypatch.setenv(name, value)
+    assert Settings.load().allow_users == {"0123456"}
+
+
+def test_ids_of_conversations_are_taken_as_they_stand(tmp_path: Path) -> None:
+    path = env_file(tmp_path, **NEEDED, CARDBOT_ALLOW_CHATS="cidAb+c/dE==,cidab+c/dE==, $:LWCP_v1:$x=")
+    assert Settings.load(path).allow_chats == {"cidAb+c/dE==", "cidab+c/dE==", "$:LWCP_v1:$x="}
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_blank_list_of_ids_is_one_that_is_not_set(blank: str) -> None:
+    assert Settings.of({**NEEDED, "CARDBOT_ALLOW_USERS": blank}).allow_users == frozenset()
+
+
+def test_no_id_is_empty_however_the_list_is_given() -> None:
+    """It would let in everybody outside the organisation, for they have no staff id."""
+    with pytest.raises(SettingsError, match="CARDBOT_ALLOW_USERS is empty"):
+        Settings.of({**NEEDED, "CARDBOT_ALLOW_USERS": ["user1", ""]})
 
 
 def test_no_representation_shows_a_secret(tmp_path: Path) -> None:
@@ -239,7 +277,9 @@ def _defaults() -> dict[str, str]:
     defaults = {}
     for name, field in variables(Settings).items():
         value = None if field.is_required() or field.default_factory else field.default
-        defaults[name] = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        defaults[name] = (
+            "" if value in (None, frozenset()) else f"{value:g}" if isinstance(value, float) else str(value)
+        )
     return defaults
 
 

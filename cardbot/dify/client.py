@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +19,7 @@ from cardbot import events
 from cardbot.dify.ending import Ending
 from cardbot.dify.feed import Feed
 from cardbot.dify.fields import parsed, text
+from cardbot.dify.recall import recalled
 from cardbot.dify.refusal import rejection
 from cardbot.dify.wire import EventReader, StoredMessage, stored_messages
 from cardbot.errors import ConversationGone, DifyBusy, DifyError, DifyUnreachable, SettingsError
@@ -39,9 +41,6 @@ SILENCE = 25.0
 
 BUSY_PAUSES = (1.0, 2.0, 4.0, 8.0)
 """Seconds before asking again after a concurrency refusal; the last one repeats. Our choice."""
-
-RECOVERY_PAUSES = (0.5, 2.0, 5.0, 10.0)
-"""Seconds before each look for a stored answer; the last one repeats while a workflow's run may still go on."""
 
 GET_TIMEOUT = 10.0
 """Seconds for the small requests. Our choice."""
@@ -132,6 +131,15 @@ class DifyClient:
         params = {"conversation_id": conversation_id, "user": user, "limit": "5"}
         return stored_messages((await self._request("GET", "messages", params=params)).content)
 
+    def recall(self, ids: events.Identified, user: str) -> AsyncGenerator[events.Event]:
+        """Look for an answer that broke off where Dify keeps it; see `dify.recall`."""
+        return recalled(
+            ids,
+            partial(self.messages, ids.conversation_id, user),
+            patience=self._idle_seconds,
+            is_over=lambda: self._closing,
+        )
+
     async def info(self) -> AppInfo:
         """Who answers under this key: the cheapest question, to check address and key."""
         response = await self._request("GET", "info")
@@ -175,8 +183,8 @@ class DifyClient:
                 names = sorted(reader.unknown)
                 log.info("dify_events_skipped", names=names, malformed=reader.malformed, too_long=decoder.skipped)
         if ending.grace is None:
-            async with aclosing(self._recover(question, reader.ids)) as recovery:
-                async for event in recovery:
+            async with aclosing(self.recall(reader.ids, question.user)) as kept:
+                async for event in kept:
                     yield event
 
     @property
@@ -272,49 +280,6 @@ class DifyClient:
             raise
         except DifyError as exc:
             log.warning("dify_conversation_not_checked", error=str(exc))
-
-    async def _recover(self, question: Question, ids: events.Identified) -> AsyncGenerator[events.Event]:
-        """Look for the answer where Dify keeps it, after a stream that ended without an end.
-
-        A chatflow's run goes on without its reader from 1.13 on and is stored when it ends, so it is worth
-        waiting for. Other apps keep what they have at once, or lose it for ever.
-        """
-        waited = 0.0
-        tries = 0
-        while ids.conversation_id and ids.message_id:
-            pause = RECOVERY_PAUSES[min(tries, len(RECOVERY_PAUSES) - 1)]
-            if waited + pause > self._idle_seconds or (tries > 1 and not ids.workflow_run_id):
-                break
-            await anyio.sleep(pause)
-            if self._closing:
-                break
-            waited += pause
-            tries += 1
-            try:
-                stored = await self.messages(ids.conversation_id, question.user)
-            except DifyError as exc:
-                log.warning("dify_recovery_failed", error=str(exc))
-                continue
-            for message in stored:
-                if message.id == ids.message_id and (message.answer or message.status != "normal"):
-                    for event in _as_events(message):
-                        yield event
-                    return
-            if ids.workflow_run_id:
-                yield events.Waiting(waited)
-        yield events.Interrupted("the stream ended without an end")
-
-
-def _as_events(message: StoredMessage) -> list[events.Event]:
-    ending: events.Event
-    match message.status:
-        case "error":
-            ending = events.Failed("", message.error)
-        case "paused":
-            ending = events.RunPaused()
-        case _:
-            ending = events.MessageEnded()
-    return [events.TextReplaced(message.answer), ending] if message.answer else [ending]
 
 
 def _unreachable(exc: Exception) -> DifyUnreachable:

@@ -1,8 +1,8 @@
 """The one writer of card calls: opens cards, shows the newest text, finishes them. `pacing` decides who is next."""
 
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
@@ -11,13 +11,15 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
+from cardbot.budget import Budget
+from cardbot.dingtalk.card import CALL_TIMEOUT, PagedCard, Posted
 from cardbot.dingtalk.no_cards import NoCard
 from cardbot.dingtalk.openapi import DirectSpace, Frame, GroupSpace, NewCard
-from cardbot.dingtalk.sheet import Sheet, Step, Template
-from cardbot.errors import CardbotError, CardLost, DingTalkError, DingTalkUnreachable
+from cardbot.dingtalk.sheet import Sheet, Step
+from cardbot.dingtalk.template import Template
+from cardbot.errors import CardbotError, DingTalkError, DingTalkUnreachable, QuotaExhausted, Throttled
 from cardbot.messages import ChatKind, Incoming
 from cardbot.pacing import CARD_QPS, Frames, Lane, Pacing
-from cardbot.paging import pages
 from cardbot.ports import Card
 from cardbot.render import snippet
 from cardbot.texts import EN, ZH, Texts
@@ -25,19 +27,6 @@ from cardbot.texts import EN, ZH, Texts
 CARD_CHARACTERS = 18_000
 """Characters that one card takes; a longer text goes on in a second one. Seen: clients of the streaming call cut at
 18,000 to 20,000; the documentation says 1 K and 3 K, which no public program heeds; the real limit is not known."""
-
-CALL_TIMEOUT = 15.0
-"""Seconds for one call, token included. Our choice: DingTalk's gateway gives up after 3 (seen)."""
-
-FINISH_TIMEOUT = 60.0
-"""Seconds to bring a card to its final state; then the text goes another way. Our choice: covers a throttle of a
-minute, and a person who waits longer has long given up."""
-
-CLOSE_TIMEOUT = 2 * CALL_TIMEOUT
-"""Seconds after that for the call under way, and for an update that sends the reader on."""
-
-IN_TIME = 0.95
-"""Share of a caller's deadline that is made use of, so that `CardLost` is raised before it. Our choice."""
 
 log = structlog.get_logger(__name__)
 
@@ -67,16 +56,20 @@ class CardWriter:
         template: Template,
         *,
         texts: Texts,
+        budget: Budget | None = None,
         qps: int = CARD_QPS,
         frames: Frames = Frames.BALANCED,
         card_characters: int = CARD_CHARACTERS,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._api = api
         self._template = template
         self._texts = texts
+        self._budget = budget or Budget()
         self._card_characters = card_characters
+        self._wall = wall
         self._pacing = Pacing(qps=qps, frames=frames)
-        self._sheets: dict[Lane, _Posted] = {}
+        self._sheets: dict[Lane, Posted] = {}
         self._wake = anyio.Event()
         self._scope = anyio.CancelScope(shield=True)
         self._stack = AsyncExitStack()
@@ -99,13 +92,20 @@ class CardWriter:
         if space is None:
             yield NoCard("The sender has no staff id in this organisation.")
             return
-        card = _Card(self, incoming, space)
+        if not self._budget.allows(self._promised + self._template.least_calls, self._wall()):
+            yield NoCard("No card calls are left for this month.")
+            return
+        card = PagedCard(self, incoming, space)
         try:
             yield card
         finally:
             card.leave()
 
-    def post(self, card: "_Card", *, after: "_Posted | None" = None) -> "_Posted":
+    def answered(self) -> None:
+        """An answer was given in cards."""
+        self._budget.answer(self._wall())
+
+    def post(self, card: PagedCard, *, after: Posted | None = None) -> Posted:
         """Take one more card of DingTalk in; its creation is the first thing it wants."""
         sheet = Sheet(
             self._template,
@@ -113,13 +113,13 @@ class CardWriter:
             texts=self._texts,
             after=after.sheet if after else None,
         )
-        posted = _Posted(sheet, card)
+        posted = Posted(sheet, card)
         self._sheets[posted.sheet.lane] = posted
         self._pacing.add(posted.sheet.lane)
         self.wake()
         return posted
 
-    def drop(self, posted: "_Posted") -> None:
+    def drop(self, posted: Posted) -> None:
         """Make no more calls for it."""
         self._pacing.remove(posted.sheet.lane)
         self._sheets.pop(posted.sheet.lane, None)
@@ -148,6 +148,7 @@ class CardWriter:
                 while True:
                     self._wake = anyio.Event()
                     now = anyio.current_time()
+                    self._pacing.stretch = self._budget.stretch(self._wall(), promised=self._promised)
                     turn = self._pacing.next(now)
                     if isinstance(turn, float):
                         with anyio.move_on_after(max(0.0, turn - now)):
@@ -155,10 +156,20 @@ class CardWriter:
                     else:
                         self._begin(self._sheets[turn], now, calls)
 
-    def _begin(self, posted: "_Posted", now: float, calls: TaskGroup) -> None:
+    @property
+    def _promised(self) -> int:
+        """Calls that the open cards need to come to their end; those of them that were made are counted again."""
+        return len(self._sheets) * self._template.least_calls
+
+    def _begin(self, posted: Posted, now: float, calls: TaskGroup) -> None:
         """Make the call that the sheet wants, as things are now. A fault of ours is that card's, not the writer's."""
         step = posted.sheet.step()
         assert step is not None, "a lane with a rank belongs to a sheet with a step"
+        if step is not Step.CLOSE and self._budget.is_closed(self._wall()):
+            # One try to close what people see; it costs nothing if it is refused.
+            posted.sheet.hand_over(DingTalkError("DingTalk takes no more calls this month."), now)
+            posted.card.look()
+            return
         try:
             call = self._call(posted, step)
         except Exception as exc:
@@ -170,7 +181,7 @@ class CardWriter:
             self._pacing.begin(posted.sheet.lane, now)
             calls.start_soon(self._perform, posted, step, call)
 
-    async def _perform(self, posted: "_Posted", step: Step, call: Callable[[], Awaitable[object]]) -> None:
+    async def _perform(self, posted: Posted, step: Step, call: Callable[[], Awaitable[object]]) -> None:
         """Make one call and let the sheet learn its outcome."""
         sheet = posted.sheet
         log.debug("card_call", step=step.name.lower(), card=sheet.out_track_id)
@@ -180,6 +191,10 @@ class CardWriter:
         except TimeoutError:
             self._learn(posted, step, DingTalkUnreachable(f"No answer within {CALL_TIMEOUT:.0f} s."))
         except DingTalkError as exc:
+            if isinstance(exc, Throttled):
+                self._pacing.throttled(sheet.lane, step.path, anyio.current_time(), exc.retry_after)
+            if isinstance(exc, QuotaExhausted):
+                self._close(exc)
             self._learn(posted, step, exc)
         except Exception as exc:  # one card's failure must not stop the others; the call may have been done
             log.exception("card_call_broke", step=step.name.lower(), card=sheet.out_track_id)
@@ -191,7 +206,19 @@ class CardWriter:
             posted.card.look()
             self.wake()
 
-    def _learn(self, posted: "_Posted", step: Step, error: CardbotError) -> None:
+    def _close(self, error: QuotaExhausted) -> None:
+        """No more calls before the next month: answers are plain replies until then. The admin is told once."""
+        now = self._wall()
+        if not self._budget.is_closed(now):
+            log.error(
+                "month_used_up",
+                error=str(error),
+                effect="no cards before the next month; answers go out as plain replies",
+                remedy="buy more calls and restart, or make them last: CARDBOT_FRAMES=frugal, CARDBOT_MONTHLY_CALLS",
+            )
+        self._budget.close(now)
+
+    def _learn(self, posted: Posted, step: Step, error: CardbotError) -> None:
         log.warning(
             "card_call_failed",
             step=step.name.lower(),
@@ -201,7 +228,7 @@ class CardWriter:
         )
         posted.sheet.failed(step, error, anyio.current_time())
 
-    def _call(self, posted: "_Posted", step: Step) -> Callable[[], Awaitable[object]] | None:
+    def _call(self, posted: Posted, step: Step) -> Callable[[], Awaitable[object]] | None:
         sheet = posted.sheet
         match step:
             case Step.CREATE:
@@ -212,7 +239,7 @@ class CardWriter:
             case Step.BEGIN | Step.CLOSE:
                 return partial(self._api.update, sheet.out_track_id, sheet.params(step))
 
-    def _new_card(self, posted: "_Posted") -> NewCard:
+    def _new_card(self, posted: Posted) -> NewCard:
         incoming, sheet = posted.card.incoming, posted.sheet
         question = snippet(incoming.text)
         notify = incoming.chat.kind is ChatKind.GROUP and incoming.sender.staff_id
@@ -225,89 +252,6 @@ class CardWriter:
             preview_en=EN.preview.format(question=question),
             at={incoming.sender.staff_id: incoming.sender.name} if notify else {},
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Posted:
-    """One card of DingTalk, and the answer that it is a page of."""
-
-    sheet: Sheet
-    card: "_Card"
-
-
-class _Card:
-    """One answer on as many cards of DingTalk as its length asks for. Implements `ports.Card`."""
-
-    def __init__(self, writer: CardWriter, incoming: Incoming, space: DirectSpace | GroupSpace) -> None:
-        self.incoming = incoming
-        self.space = space
-        self._writer = writer
-        self._ended = False
-        self._settled = anyio.Event()
-        self._posted = [writer.post(self)]
-
-    def show(self, markdown: str) -> None:
-        if self._ended:
-            return
-        now = anyio.current_time()
-        for posted, page in zip(self._posted, self._pages(markdown), strict=True):
-            if posted.sheet.show(page, now):
-                self._writer.wake()
-
-    async def finish(self, markdown: str) -> None:
-        await self._finish(markdown, failed=False)
-
-    async def fail(self, markdown: str) -> None:
-        await self._finish(markdown, failed=True)
-
-    def leave(self) -> None:
-        for posted in self._posted:
-            self._writer.drop(posted)
-
-    def look(self) -> None:
-        """See whether there is anything left to do."""
-        if all(posted.sheet.settled for posted in self._posted):
-            self._settled.set()
-
-    async def _finish(self, markdown: str, *, failed: bool) -> None:
-        """All of the text into the cards; what does not get there in time, or before the caller's deadline, is lost."""
-        now = anyio.current_time()
-        whole = FINISH_TIMEOUT + CLOSE_TIMEOUT
-        haste = min(1.0, IN_TIME * (anyio.current_effective_deadline() - now) / whole)
-        texts = self._pages(markdown)
-        self._ended, self._settled = True, anyio.Event()
-        for posted, text in zip(self._posted, texts, strict=True):
-            posted.sheet.finish(text, now, failed=failed)
-        await self._wait(FINISH_TIMEOUT * haste)
-        late = DingTalkUnreachable(f"Not finished within {FINISH_TIMEOUT * haste:.1f} s.")
-        for posted in self._posted:
-            posted.sheet.hand_over(late, anyio.current_time())
-        await self._wait(CLOSE_TIMEOUT * haste)
-        for posted in self._posted:
-            if not posted.sheet.settled:
-                posted.sheet.give_up(late)
-        lost = [
-            (posted.sheet.last_text, posted.sheet.error)
-            for posted, text in zip(self._posted, texts, strict=True)
-            if posted.sheet.error is not None and text != self._writer.texts.withdrawn
-        ]
-        if lost:
-            raise CardLost(str(lost[0][1]), unseen="\n\n".join(text for text, _ in lost)) from lost[0][1]
-
-    async def _wait(self, seconds: float) -> None:
-        self.look()
-        self._writer.wake()
-        with anyio.move_on_after(seconds):
-            await self._settled.wait()
-
-    def _pages(self, markdown: str) -> list[str]:
-        """The text of each card. Posts the further cards that it needs; those that it no longer needs say so."""
-        texts = [markdown]
-        if len(markdown) > self._writer.card_characters:
-            texts = pages(markdown, self._writer.card_characters)
-        while len(self._posted) < len(texts):
-            self._posted.append(self._writer.post(self, after=self._posted[-1]))
-        return texts + [self._writer.texts.withdrawn] * (len(self._posted) - len(texts))
 
 
 def _space(incoming: Incoming) -> DirectSpace | GroupSpace | None:

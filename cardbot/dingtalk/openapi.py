@@ -18,8 +18,16 @@ from alibabacloud_dingtalk.robot_1_0 import models as robot_models
 from alibabacloud_tea_util.models import RuntimeOptions
 
 from cardbot.dingtalk.hosts import endpoint_at
-from cardbot.dingtalk.sdk import TIMEOUT, CardClient, OAuthClient, RobotClient, pooled_client
-from cardbot.errors import DingTalkUnreachable, InvalidCredentials, InvalidToken, NotDelivered
+from cardbot.dingtalk.sdk import TIMEOUT, CardClient, OAuthClient, RobotClient, pooled_client, was_never_sent
+from cardbot.errors import (
+    DingTalkUnreachable,
+    InvalidCredentials,
+    InvalidToken,
+    NotDelivered,
+    PermissionDenied,
+    QuotaExhausted,
+    Throttled,
+)
 
 DEFAULT_ENDPOINT = "https://api.dingtalk.com"
 
@@ -33,6 +41,10 @@ ROBOT_MESSAGE_LIMIT = 15_000
 
 USER_ID: Final = 1
 """`userIdType`: people are named by their staff id, here and in callbacks. Documented: create-and-deliver-cards."""
+
+TURNED_AWAY = (InvalidToken, PermissionDenied, QuotaExhausted, Throttled)
+"""Refusals by the gateway. A throttled call is not billed (documented: open.dingtalk.com
+how-to-process-api-throttling-on-the-server, read 2026-11); we take the others, which got no further, to be free too."""
 
 _RUNTIME = RuntimeOptions()
 _T = TypeVar("_T")
@@ -112,8 +124,12 @@ class OpenApi:
         robot_code: str,
         endpoint: str = DEFAULT_ENDPOINT,
         timeout: httpx.Timeout = TIMEOUT,
+        billed: Callable[[], object] = lambda: None,
     ) -> None:
-        """Raises `SettingsError` if `endpoint` is neither https nor on this machine."""
+        """`billed` is called for each call that counts against the organisation's month.
+
+        Raises `SettingsError` if `endpoint` is neither https nor on this machine.
+        """
         self.endpoint = endpoint_at(endpoint)
         self.http = pooled_client(self.endpoint, timeout=timeout)
         """The pooled client, for addresses that take no token: it carries none."""
@@ -125,6 +141,7 @@ class OpenApi:
         self._oauth = OAuthClient(self.http, self.endpoint)
         self._token = _Token("", renew_at=float("-inf"))
         self._token_lock = anyio.Lock()
+        self._billed = billed
 
     def __repr__(self) -> str:
         return f"OpenApi(client_id={self._client_id!r}, client_secret='[secure]', endpoint={str(self.endpoint)!r})"
@@ -235,12 +252,27 @@ class OpenApi:
         """Make a call with the access token; if that is refused, once more with a new one."""
         token = await self.access_token()
         try:
-            return await call(token)
+            return await self._counted(call(token))
         except InvalidToken:
             # Of many calls that find the token dead, the first drops it; the others find its successor.
             if self._token.value == token:
                 self._token = _Token("", renew_at=float("-inf"))
-        return await call(await self.access_token())
+        return await self._counted(call(await self.access_token()))
+
+    async def _counted(self, call: Awaitable[_T]) -> _T:
+        """Make one call. DingTalk counts it unless its gateway turned it away or it never got there."""
+        counts = True
+        try:
+            return await call
+        except TURNED_AWAY:
+            counts = False
+            raise
+        except DingTalkUnreachable as exc:
+            counts = not was_never_sent(exc)
+            raise
+        finally:
+            if counts:
+                self._billed()
 
     async def _fetch_token(self) -> _Token:
         asked_at = anyio.current_time()

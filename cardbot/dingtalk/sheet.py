@@ -1,15 +1,11 @@
-"""One card of DingTalk: what it wants next, and what the outcome of each call makes of it. No call is made here.
-
-Own templates follow the streaming calls by themselves: pending at first, writing from the first frame on, done or
-failed with the last. DingTalk's shared template is told its state in so many words, by updates of `flowStatus`.
-"""
+"""One card of DingTalk: what it wants next, and what the outcome of each call makes of it. No call is made here."""
 
 import math
 import uuid
-from dataclasses import dataclass
 from enum import Enum
 
 from cardbot.dingtalk.openapi import Frame
+from cardbot.dingtalk.template import Family, Template
 from cardbot.errors import (
     CardbotError,
     ContentRefused,
@@ -48,29 +44,6 @@ GONE = ("param.stream.outTrackId", "param.cardNotExist")
 
 NO_FAILED_STATE = "unknownError"
 """HTTP 500 that `isError` draws where the template has no failed state. Seen by others; also a wrong `key`."""
-
-PENDING, WRITING, DONE, FAILED = "1", "2", "3", "5"
-"""Values of `flowStatus`. Seen: the official SDK's `AICardStatus`, and exported templates."""
-
-
-class Family(Enum):
-    """Who moves a template from state to state."""
-
-    OWN = "own"
-    PUBLIC = "public"
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """Which card is shown, and the name of its streamed variable."""
-
-    id: str
-    content_key: str
-    family: Family = Family.OWN
-
-
-SHARED_TEMPLATE = Template("02fcf2f4-5e02-4a85-b672-46d1f715543e.schema", "msgContent", Family.PUBLIC)
-"""DingTalk's public AI card. Seen: the official connector uses it in every app; nobody promises that it stays."""
 
 
 class Step(Enum):
@@ -113,6 +86,8 @@ class Sheet:
         self._writing = template.family is Family.OWN
         self._muted = False  # text frames are refused; only the final one is still tried
         self._text = ""
+        self._unseen_since = now  # when the oldest text came that is in no frame yet
+        self._rendered_since = now  # when the oldest text came that the last frame was the first to hold
         self._rendered = ""  # the text that the last frame was made of
         self._shown = ""
         self._sent = ""  # the text of the latest call
@@ -132,6 +107,8 @@ class Sheet:
     def show(self, markdown: str, now: float) -> bool:
         """Take the newest text; older text is of no more interest. Returns whether the lane's wish changed."""
         before = self.lane.rank
+        if self._text == self._rendered:
+            self._unseen_since = now
         self._text = markdown
         self._plan(now)
         return self.lane.rank is not before
@@ -195,7 +172,7 @@ class Sheet:
             content, finalize, error = self._final, not self._as_failed, self._as_failed
         else:
             content, finalize, error = partial(self._text), False, False
-            self._rendered = self._text
+            self._rendered, self._rendered_since = self._text, self._unseen_since
             if content in ("", self._shown):
                 self.lane.not_before = now + SECOND_LOOK
                 self._plan(now)
@@ -215,24 +192,14 @@ class Sheet:
 
     def params(self, step: Step) -> dict[str, str]:
         """The variables of a creation or an update to make. All values are strings; objects are JSON in a string."""
-        key = self._template.content_key
-        wide = {"config": '{"autoLayout":true}'}
-        if self._template.family is Family.OWN:
-            match step:
-                case Step.CREATE:
-                    return {key: "", **wide}
-                case _:
-                    self._sent = self._elsewhere
-                    return {key: self._sent, "flowStatus": DONE}
-        shared = {"staticMsgContent": "", "sys_full_json_obj": f'{{"order":["{key}"]}}', **wide}
         match step:
             case Step.CREATE:
-                return {"flowStatus": PENDING, key: "", **shared}
+                return self._template.at_first()
             case Step.BEGIN:
-                return {"flowStatus": WRITING, key: "", **shared}
+                return self._template.writing()
             case _:
                 self._sent = self._elsewhere if self._given_up else self._final or self._shown
-                return {"flowStatus": FAILED if self._as_failed else DONE, key: self._sent, **shared}
+                return self._template.closed(self._sent, failed=self._as_failed and self._given_up is None)
 
     def succeeded(self, step: Step, now: float) -> None:
         """The call was done."""
@@ -308,8 +275,9 @@ class Sheet:
                 self.give_up(self._given_up)
 
     def _again(self, step: Step) -> None:
-        if step is Step.FRAME:
-            self._rendered = ""  # not shown, as far as anybody knows
+        if step is Step.FRAME:  # not shown, as far as anybody knows
+            self._rendered = ""
+            self._unseen_since = self._rendered_since
 
     def _end(self, *, settled: bool) -> None:
         """The last text is in the card, be it the answer or where to find it."""
@@ -321,7 +289,9 @@ class Sheet:
         """Tell the lane. `since` stays as long as the same thing is wanted."""
         step = self.step()
         rank = step.rank if step else None
-        if rank is not self.lane.rank:
+        if rank is Rank.LIVE:
+            self.lane.since = self._unseen_since
+        elif rank is not self.lane.rank:
             self.lane.since = now
         self.lane.rank = rank
         self.lane.path = step.path if step else ""

@@ -1,18 +1,16 @@
 """The contract in its plainest form: a store that forgets when the process ends.
 
-What the backends share stands here too: how long things are kept, how a key is written, whose turn it is.
+What the backends share stands here too: how long things are kept.
 """
 
-import json
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from weakref import WeakValueDictionary
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
-from anyio import Lock
 from cachetools import TTLCache
 
-from cardbot.ports import ConversationKey
+from cardbot.ports import ConversationKey, Usage, tell_nobody
+from cardbot.store.turns import Turns, text_of
 
 CONVERSATION_LIFE = 30 * 24 * 60 * 60
 """Seconds since its last use that a conversation goes on. Our choice: a holiday does not cut a thread, and what nobody
@@ -24,6 +22,10 @@ SEEN_LIFE = 24 * 60 * 60
 Our choice: a day, because how long the platform's queue holds a message is not documented, an answer given twice is
 worse than two short rows kept longer, and names are never used again."""
 
+ADOPTED_LIFE = 24 * 60 * 60
+"""Seconds that a process which was taken for dead can still be told that its reply was adopted. Our choice: a day, for
+a machine that is suspended overnight; an answer that is older is not written on."""
+
 CONVERSATIONS = 50_000
 """Conversations held in memory. Our choice: one for each person of a large organisation; measured: 24 MB when full.
 Above it the one unused for longest begins anew."""
@@ -33,43 +35,24 @@ SEEN_NAMES = 100_000
 the oldest go, which are far past the time of a redelivery."""
 
 
-def text_of(key: ConversationKey) -> str:
-    """The key as one line of ASCII: a JSON list, so that no character in a part can make two keys look alike.
-
-    Not hashed: whoever runs the bot can find one person's entries, and delete them.
-    """
-    return json.dumps([key.app, key.robot, key.chat, key.person], separators=(",", ":"))
-
-
-class Turns:
-    """One turn at a time for each conversation, first come, first served, within this process."""
-
-    def __init__(self) -> None:
-        # Who holds a lock or waits for it keeps it alive; a lock that nobody knows is gone by itself.
-        self._locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
-
-    @asynccontextmanager
-    async def turn(self, key: ConversationKey) -> AsyncGenerator[None]:
-        """Wait for this conversation's turns before this one. To be left by the task that entered it."""
-        lock = self._locks.setdefault(text_of(key), Lock())
-        async with lock:
-            yield
-
-    def __len__(self) -> int:
-        """Conversations whose turn is taken."""
-        return len(self._locks)
-
-
 class MemoryStore:
     """For trying things out and for tests: no file, no server, and nothing left after a restart.
 
-    No method but `turn` awaits anything, which is what makes each of them atomic.
+    No method but `turn` awaits anything, which is what makes each of them atomic. Nobody else can see into it, so
+    there is never anything to adopt.
+
+    Args:
+        timer: seconds of any clock that never goes back, for what is kept for a time.
+        now: Unix time in seconds.
     """
 
-    def __init__(self, *, timer: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, timer: Callable[[], float] = time.monotonic, now: Callable[[], float] = time.time) -> None:
         self._conversations: TTLCache[str, str, float] = TTLCache(CONVERSATIONS, CONVERSATION_LIFE, timer)
         self._seen: TTLCache[str, None, float] = TTLCache(SEEN_NAMES, SEEN_LIFE, timer)
         self._turns = Turns()
+        self._usage: dict[str, Usage] = {}
+        self._replies: dict[str, str] = {}
+        self._now = now
 
     async def conversation(self, key: ConversationKey) -> str:
         """The Dify conversation id to go on with, or an empty string. Reading it is using it."""
@@ -87,9 +70,11 @@ class MemoryStore:
         """Begin anew next time."""
         self._conversations.pop(text_of(key), None)
 
-    def turn(self, key: ConversationKey) -> AbstractAsyncContextManager[None]:
-        """Wait for this conversation's turns before this one; the next waits until this one is left."""
-        return self._turns.turn(key)
+    def turn(
+        self, key: ConversationKey, on_wait: Callable[[], None] = tell_nobody
+    ) -> AbstractAsyncContextManager[None]:
+        """Stand in this conversation's line; inside it is this one's turn."""
+        return self._turns.turn(key, on_wait)
 
     async def first_seen(self, *names: str) -> bool:
         """Whether none of these names of one message was seen before; from now on all of them are."""
@@ -99,3 +84,29 @@ class MemoryStore:
         for name in new:
             self._seen[name] = None
         return len(new) == len(set(names))
+
+    async def spend(self, month: str, *, calls: int, answers: int) -> Usage:
+        """Count these in the month, and return its totals."""
+        before = self._usage.get(month) or Usage(0, 0, self._now())
+        self._usage[month] = Usage(before.calls + calls, before.answers + answers, before.since)
+        return self._usage[month]
+
+    async def usage(self, month: str) -> Usage:
+        """The month's totals."""
+        return self._usage.get(month, Usage(0, 0, 0.0))
+
+    async def keep_reply(self, reply_id: str, record: str) -> None:
+        """Write down an open reply, or what is new about it."""
+        self._replies[reply_id] = record
+
+    async def drop_reply(self, reply_id: str) -> None:
+        """The reply has its final state."""
+        self._replies.pop(reply_id, None)
+
+    async def adopt_replies(self) -> dict[str, str]:
+        """Nothing: no other process keeps its replies here."""
+        return {}
+
+    async def beat(self) -> int:
+        """This process, and no other."""
+        return 1

@@ -1,65 +1,65 @@
 """One Redis server: what several replicas share.
 
 For asyncio only, as `redis.asyncio` is; from Redis 2.6.12 on. One server, or a proxy that looks like one: not Redis
-Cluster, where the names of one message may live on different nodes.
+Cluster, where the keys of one script may live on different nodes.
 """
 
-from collections.abc import AsyncGenerator, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from urllib.parse import urlsplit
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from uuid import uuid4
 
-from anyio import fail_after, move_on_after
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import RedisError
+from anyio import CancelScope, Lock, move_on_after
+from redis.asyncio import Redis
 
-from cardbot.errors import SettingsError, StoreError
-from cardbot.ports import ConversationKey
-from cardbot.store.memory import CONVERSATION_LIFE, SEEN_LIFE, Turns, text_of
+from cardbot.errors import ReplyAdopted, StoreError
+from cardbot.ports import ConversationKey, Usage, tell_nobody
+from cardbot.store import redis_scripts as scripts
+from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE
+from cardbot.store.redis_calls import PREFIX, TIMEOUT, pool_for, translated
+from cardbot.store.redis_line import RedisLine
+from cardbot.store.turns import text_of
 
-PREFIX = "cardbot:"
-"""Begins every key, so that a server can be shared and one pattern finds everything that is ours."""
+LEASE = 15
+"""Seconds that a process is taken to live after a beat. Our choice: three times the 5 s between two beats, so that one
+that is late or lost costs nothing, and an abandoned card is finished while people still look at it."""
 
-TIMEOUT = 5.0
-"""Seconds for one method, retries and a new connection included. Our choice: a healthy server needs a few
-milliseconds, and someone waits for the answer."""
+TOKEN_LIFE = 60
+"""Seconds that a count is known not to count twice. Our choice: many times the time in which it may be sent again."""
 
-CONNECTIONS = 16
-"""Connections at most; further calls wait for one. Our choice: one carries thousands of our small calls a second, and
-a server that comes back is not met by a flood."""
-
-RETRIES = 3
-"""Further attempts after a lost connection. Our choice: enough for a restarted server or a failover. Every method may
-be repeated without harm, `first_seen` thanks to its token."""
-
-FIRST_SEEN = """
-local first = 1
-for _, name in ipairs(KEYS) do
-    if not redis.call('SET', name, ARGV[1], 'NX', 'EX', ARGV[2]) and redis.call('GET', name) ~= ARGV[1] then
-        first = 0
-    end
-end
-return first
-"""
-"""A script, because several names are claimed as one. ARGV[1] is the call's own token: a call whose reply was lost and
-that is sent again meets its own mark and still is the first, and so does a name that is given twice."""
+PROCESSES = f"{PREFIX}processes"
+KEEPERS = f"{PREFIX}keepers"
+RECORDS = f"{PREFIX}replies"
 
 
 class RedisStore:
-    """Keys `cardbot:conversation:<key as JSON>` and `cardbot:seen:<name>`, which Redis expires. See `open_redis`."""
+    """Keys that begin with `cardbot:`. See `open_redis`.
 
-    def __init__(self, redis: Redis, where: str) -> None:
+    `conversation:<key as JSON>`, `seen:<name>`, `adopted:<reply>`, `spent:<token>`, `alive:<process>` and
+    `young:<process>` expire; `line:<key as JSON>` is a list of tickets; `usage:<month>`, `keepers` and `replies` are
+    hashes, the latter two by reply; `processes` is a set. `process` names this open store in them.
+    """
+
+    def __init__(self, redis: Redis, *, where: str, now: Callable[[], float]) -> None:
         self._redis = redis
         self._where = where
-        self._turns = Turns()
-        self._first_seen = redis.register_script(FIRST_SEEN)
+        self._now = now
+        self.process = uuid4().hex
+        self._line = RedisLine(redis, where=where, process=self.process)
+        self._adopting = Lock()
+        self._handed: set[str] = set()  # adopted replies that our caller knows of
+        self._first_seen = redis.register_script(scripts.FIRST_SEEN)
+        self._spend = redis.register_script(scripts.SPEND)
+        self._keep_reply = redis.register_script(scripts.KEEP_REPLY)
+        self._drop_reply = redis.register_script(scripts.DROP_REPLY)
+        self._adopt_replies = redis.register_script(scripts.ADOPT_REPLIES)
+        self._beat = redis.register_script(scripts.BEAT)
+        self._leave = redis.register_script(scripts.LEAVE)
 
     async def conversation(self, key: ConversationKey) -> str:
         """The Dify conversation id to go on with, or an empty string. Reading it is using it."""
         name = _conversation_name(key)
-        with _translated(self._where):
+        with translated(self._where):
             # GETEX does both at once, but only from Redis 6.2 on, which not every provider offers.
             async with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.get(name)
@@ -69,92 +69,119 @@ class RedisStore:
 
     async def keep_conversation(self, key: ConversationKey, conversation_id: str) -> None:
         """Go on with this id from now on."""
-        with _translated(self._where):
+        with translated(self._where):
             await self._redis.set(_conversation_name(key), conversation_id, ex=CONVERSATION_LIFE)
 
     async def forget_conversation(self, key: ConversationKey) -> None:
         """Begin anew next time."""
-        with _translated(self._where):
+        with translated(self._where):
             await self._redis.delete(_conversation_name(key))
 
-    def turn(self, key: ConversationKey) -> AbstractAsyncContextManager[None]:
-        """Wait for this conversation's turns before this one, in this replica; the next waits until this one is left.
-
-        Not yet across replicas: two messages of one person that reach two of them at once are asked side by side.
-        """
-        return self._turns.turn(key)
+    def turn(
+        self, key: ConversationKey, on_wait: Callable[[], None] = tell_nobody
+    ) -> AbstractAsyncContextManager[None]:
+        """Stand in this conversation's line, which is one over all replicas; inside it is this one's turn."""
+        return self._line.turn(key, on_wait)
 
     async def first_seen(self, *names: str) -> bool:
         """Whether none of these names of one message was seen before; from now on all of them are."""
         if not names:
             raise ValueError("first_seen() needs at least one name of the message")
         keys = [f"{PREFIX}seen:{name}" for name in names]
-        with _translated(self._where):
+        with translated(self._where):
             return bool(await self._first_seen(keys=keys, args=[uuid4().hex, SEEN_LIFE]))
+
+    async def spend(self, month: str, *, calls: int, answers: int) -> Usage:
+        """Count these in the month, and return its totals."""
+        keys = [_usage_name(month), f"{PREFIX}spent:{uuid4().hex}"]
+        with translated(self._where):
+            return _usage_of(await self._spend(keys=keys, args=[TOKEN_LIFE, calls, answers, self._now()]))
+
+    async def usage(self, month: str) -> Usage:
+        """The month's totals."""
+        with translated(self._where):
+            return _usage_of(await self._redis.hmget(_usage_name(month), ["calls", "answers", "since"]))
+
+    async def keep_reply(self, reply_id: str, record: str) -> None:
+        """Write down an open reply, or what is new about it. Raises `ReplyAdopted` if it is another process's now."""
+        keys = [KEEPERS, RECORDS, f"{PREFIX}adopted:{reply_id}"]
+        with translated(self._where):
+            kept = await self._keep_reply(keys=keys, args=[self.process, reply_id, record])
+        if not kept:
+            self._handed.discard(reply_id)
+            raise ReplyAdopted(reply_id)
+
+    async def drop_reply(self, reply_id: str) -> None:
+        """The reply has its final state. Does nothing to a reply that another process has adopted."""
+        with translated(self._where):
+            await self._drop_reply(keys=[KEEPERS, RECORDS], args=[self.process, reply_id])
+        self._handed.discard(reply_id)
+
+    async def adopt_replies(self) -> dict[str, str]:
+        """Take over the open replies of processes that left or whose lease ran out: records by reply id."""
+        async with self._adopting:
+            return await self._adopt()
+
+    async def _adopt(self) -> dict[str, str]:
+        before = frozenset(self._handed)  # what is dropped while the call is under way may still be in its reply
+        with translated(self._where):
+            found = await self._adopt_replies(keys=[KEEPERS, RECORDS], args=[PREFIX, self.process, ADOPTED_LIFE])
+        records = dict(zip(found[::2], found[1::2], strict=True))
+        new = {reply_id: record for reply_id, record in records.items() if reply_id not in before}
+        self._handed |= new.keys()
+        return new
+
+    async def beat(self) -> int:
+        """This process lives for another `LEASE`; returns how many do."""
+        await self._line.tidy()
+        with translated(self._where):
+            return int(await self._beat(keys=[PROCESSES], args=[PREFIX, self.process, LEASE]))
+
+    async def leave(self) -> None:
+        """Live no more: what is left open may be adopted at once."""
+        await self._line.tidy()
+        with translated(self._where):
+            await self._leave(keys=[KEEPERS, PROCESSES], args=[PREFIX, self.process])
 
 
 @asynccontextmanager
-async def open_redis(url: str) -> AsyncGenerator[RedisStore]:
+async def open_redis(url: str, *, now: Callable[[], float] = time.time) -> AsyncGenerator[RedisStore]:
     """Open the store on the server at `redis://[[user]:password@]host[:port][/database]`, or `rediss://` for TLS.
+
+    Args:
+        url: where the server is.
+        now: Unix time in seconds, to be written down; what expires does so by the server's clock.
 
     Raises:
         SettingsError: the address cannot be understood.
         StoreError: the server does not answer, or refuses us.
     """
-    pool = _pool(url)
+    pool = pool_for(url)
     where = f"{pool.connection_kwargs.get('host', 'localhost')}:{pool.connection_kwargs.get('port', 6379)}"
     redis = Redis.from_pool(pool)
+    store = RedisStore(redis, where=where, now=now)
     try:
-        with _translated(where):
+        with translated(where):
             await redis.ping()  # a wrong password is told at start, not to the first person who writes
-        yield RedisStore(redis, where)
+        await store.beat()
+        try:
+            yield store
+        finally:
+            with CancelScope(shield=True), suppress(StoreError):  # then the lease runs out by itself
+                await store.leave()
     finally:
         with move_on_after(TIMEOUT, shield=True):
             await redis.aclose()
-
-
-def _pool(url: str) -> BlockingConnectionPool:
-    try:
-        parts = urlsplit(url)
-        if "@" not in parts.path + parts.query + parts.fragment:
-            return BlockingConnectionPool.from_url(
-                url,
-                max_connections=CONNECTIONS,
-                timeout=TIMEOUT,
-                socket_timeout=TIMEOUT,
-                socket_connect_timeout=TIMEOUT,
-                retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), RETRIES),
-                decode_responses=True,
-                # RESP 3 begins with HELLO, which servers before 6.0 do not know: they quote it, password included.
-                protocol=2,
-            )
-    except ValueError:
-        pass  # its text may quote what it took for the port: the beginning of a password
-    raise SettingsError(
-        [
-            "CARDBOT_STORE is not an address that Redis understands: expected redis://:password@host:6379/0,"
-            " with the special characters of the password percent-encoded (/ as %2F, # as %23, ? as %3F)"
-        ]
-    )
 
 
 def _conversation_name(key: ConversationKey) -> str:
     return f"{PREFIX}conversation:{text_of(key)}"
 
 
-@contextmanager
-def _translated(where: str) -> Generator[None]:
-    """Bound the time of a call, and say in our words what went wrong with it."""
-    try:
-        with fail_after(TIMEOUT):
-            yield
-    except TimeoutError as exc:
-        raise StoreError(f"Redis at {where} did not answer within {TIMEOUT:g} s: check that it is up") from exc
-    except RedisError as exc:
-        # A server that does not know a command, AUTH for one, quotes what followed it (seen: Redis 7.0).
-        said, _, quoted = str(exc).partition(", with args beginning with")
-        raise StoreError(f"Redis at {where} failed: {said}; check CARDBOT_STORE and the server") from (
-            None if quoted else exc
-        )
-    except UnicodeEncodeError as exc:  # half of a surrogate pair, which JSON can carry and UTF-8 cannot
-        raise StoreError(f"the store at {where} holds text only, and was given half a character") from exc
+def _usage_name(month: str) -> str:
+    return f"{PREFIX}usage:{month}"
+
+
+def _usage_of(row: Sequence[bytes | str | None]) -> Usage:
+    calls, answers, since = row
+    return Usage(int(calls or 0), int(answers or 0), float(since or 0.0))

@@ -5,15 +5,21 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import pairwise
+from typing import Any
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
-from cardbot.dingtalk.cards import CLOSE_TIMEOUT, FINISH_TIMEOUT, CardWriter
+from cardbot.budget import Budget, Count
+from cardbot.dingtalk.card import CLOSE_TIMEOUT, FINISH_TIMEOUT
+from cardbot.dingtalk.cards import CardWriter
 from cardbot.dingtalk.no_cards import NoCards
 from cardbot.dingtalk.openapi import DirectSpace, Frame, GroupSpace, NewCard
-from cardbot.dingtalk.sheet import SECOND_LOOK, SHARED_TEMPLATE, Template
+from cardbot.dingtalk.sheet import SECOND_LOOK
+from cardbot.dingtalk.template import SHARED_TEMPLATE, Template
 from cardbot.errors import (
     CardLost,
     ContentRefused,
@@ -95,7 +101,7 @@ class Api:
 
 @asynccontextmanager
 async def writer(
-    api: Api, *, template: Template = OWN, frames: Frames = Frames.SMOOTH, **options: int
+    api: Api, *, template: Template = OWN, frames: Frames = Frames.SMOOTH, **options: Any
 ) -> AsyncGenerator[CardWriter]:
     async with CardWriter(api, template, texts=EN, frames=frames, **options) as cards:
         yield cards
@@ -547,7 +553,7 @@ async def test_pages_after_a_card_that_was_never_there_are_not_posted() -> None:
 @in_virtual_time
 async def test_a_lost_card_that_had_nothing_more_to_say_is_no_loss() -> None:
     api = Api()
-    api.errors["create"] = [None, QUOTA]
+    api.errors["create"] = [None, rejected("param.templateNotExist")]
     async with writer(api, card_characters=500) as cards, cards.open(DIRECT) as card:
         card.show("word " * 150)
         await anyio.sleep(2)
@@ -670,7 +676,7 @@ async def test_a_further_card_is_put_into_the_chat_after_the_one_before() -> Non
 async def test_only_the_part_that_no_card_shows_is_unseen() -> None:
     api = Api()
     text = "\n\n".join(["first " * 60, "second " * 60])
-    api.errors["create"] = [None, QUOTA]
+    api.errors["create"] = [None, rejected("param.templateNotExist")]
     async with writer(api, card_characters=500) as cards, cards.open(DIRECT) as card:
         with pytest.raises(CardLost) as lost:
             await card.finish(text)
@@ -742,3 +748,187 @@ async def test_a_cancelled_program_still_finishes_a_card_whose_owner_insists() -
             with anyio.CancelScope(shield=True):
                 await card.finish("Hello")
     assert api.kinds == ["create", "frame", "final"]
+
+
+class Crowd(Api):
+    """DingTalk as it counts: so many calls of a path in any second, others' included; more are refused."""
+
+    def __init__(self, *, takes: int) -> None:
+        super().__init__()
+        self.takes = takes
+        self.taken: dict[str, list[float]] = {}
+        self.refused: list[float] = []
+
+    async def _call(self, call: Call) -> None:
+        now = anyio.current_time()
+        path = "stream" if call.kind in ("frame", "final", "failed") else call.kind
+        taken = self.taken[path] = [at for at in self.taken.get(path, []) if now - at < 1.0]
+        if len(taken) < self.takes:
+            taken.append(now)
+            await super()._call(call)
+        else:
+            self.refused.append(now)
+            await anyio.sleep(LATENCY)
+            raise BUSY
+
+
+async def speak(cards: CardWriter, seconds: int) -> None:
+    async with cards.open(DIRECT) as card:
+        for length in range(1, seconds * 10):
+            card.show("x" * length)
+            await anyio.sleep(0.1)
+        await card.finish("x" * seconds * 10)
+
+
+@in_virtual_time
+async def test_a_limit_that_is_lower_than_thought_is_found_and_no_answer_breaks() -> None:
+    api = Crowd(takes=10)  # another program uses the rest
+    async with writer(api, qps=20) as cards, anyio.create_task_group() as tasks:
+        for _ in range(30):
+            tasks.start_soon(speak, cards, 30)
+    assert sum(call.kind == "final" for call in api.calls) == 30
+    later = [call for call in api.calls if call.at > 5]  # once the limit is found
+    assert sum(at > 5 for at in api.refused) < 0.1 * len(later)
+    assert len(later) > 0.7 * 10 * 25, "the limit is not made use of"
+
+
+@in_virtual_time
+async def test_a_throttle_is_never_seen_and_the_text_comes_later() -> None:
+    api = Api()
+    api.errors["frame"] = [BUSY, BUSY]
+    async with writer(api) as cards, cards.open(DIRECT) as card:
+        card.show("word " * 10)
+        await anyio.sleep(5)
+        card.show("word " * 20)
+        await card.finish("word " * 20)
+    assert api.kinds == ["create", "frame", "frame", "frame", "final"]
+
+
+@in_virtual_time
+async def test_once_the_month_is_used_up_open_cards_are_closed_if_possible_and_no_more_is_called() -> None:
+    api = Api()
+    async with writer(api) as cards, cards.open(DIRECT) as first, cards.open(DIRECT) as second:
+        await anyio.sleep(1)
+        api.always = dict.fromkeys(("create", "frame", "final", "update"), QUOTA)
+        first.show("one")
+        await anyio.sleep(1)
+        second.show("two")
+        await anyio.sleep(1)
+        assert api.kinds == ["create", "create", "frame", "update"]
+        for card, text in ((first, "one"), (second, "two")):
+            with pytest.raises(CardLost) as lost:
+                await card.finish(text)
+            assert lost.value.unseen == text
+        async with cards.open(DIRECT) as third:
+            with pytest.raises(CardLost):
+                await third.finish("three")
+    assert api.kinds == ["create", "create", "frame", "update", "update"]
+    assert [call.params["content"] for call in api.calls[-2:]] == [EN.elsewhere] * 2
+
+
+@in_virtual_time
+async def test_the_admin_is_told_once_that_the_month_is_used_up() -> None:
+    api = Api()
+    api.latency = lambda kind: 1.0
+    api.always["create"] = QUOTA
+    with capture_logs() as logs:
+        async with writer(api) as cards, cards.open(DIRECT), cards.open(DIRECT), cards.open(DIRECT):
+            await anyio.sleep(10)
+    told = [entry for entry in logs if entry["event"] == "month_used_up"]
+    assert len(told) == 1
+    assert told[0]["log_level"] == "error"
+    assert len(api.calls) == 3
+
+
+@in_virtual_time
+async def test_with_the_next_month_cards_come_back() -> None:
+    now = datetime(2026, 11, 30, 12, tzinfo=UTC).timestamp()
+    api = Api()
+    api.errors["create"] = [QUOTA]
+    async with writer(api, wall=lambda: now) as cards:
+        async with cards.open(DIRECT):
+            await anyio.sleep(1)
+        now = datetime(2026, 11, 30, 15, 59, tzinfo=UTC).timestamp()  # a minute before it is December in China
+        async with cards.open(DIRECT):
+            await anyio.sleep(1)
+        assert api.kinds == ["create"]
+        now = datetime(2026, 11, 30, 16, 0, tzinfo=UTC).timestamp()
+        async with cards.open(DIRECT) as card:
+            await card.finish("Hello")
+    assert api.kinds == ["create", "create", "final"]
+
+
+MIDDLE = datetime(2026, 11, 16, tzinfo=UTC).timestamp()
+"""Half of November is left."""
+
+
+async def calls_of_an_answer(budget: Budget) -> int:
+    api = Api()
+    async with writer(api, budget=budget, wall=lambda: MIDDLE) as cards:
+        await speak(cards, 20)
+    return len(api.calls)
+
+
+def test_an_answer_costs_less_as_the_budget_runs_out() -> None:
+    costs: list[int] = []
+
+    @in_virtual_time
+    async def run() -> None:
+        for used in (0, 400, 700, 900, 990):
+            budget = Budget(1000)
+            for _ in range(used):
+                budget.call(MIDDLE)
+            costs.append(await calls_of_an_answer(budget))
+
+    run()
+    assert costs == sorted(costs, reverse=True)
+    assert costs[0] == costs[1]
+    assert costs[1] > costs[2] > costs[3] == costs[4] == 2
+
+
+@in_virtual_time
+async def test_a_spent_budget_opens_no_more_cards() -> None:
+    api = Api()
+    budget = Budget(3)
+    budget.call(MIDDLE)
+    budget.call(MIDDLE)
+    async with writer(api, budget=budget, wall=lambda: MIDDLE) as cards, cards.open(DIRECT) as card:
+        with pytest.raises(CardLost) as lost:
+            await card.finish("Hello")
+    assert lost.value.unseen == "Hello"
+    assert api.calls == []
+
+
+@in_virtual_time
+async def test_open_cards_keep_their_part_of_the_budget() -> None:
+    """Ten calls are left: five cards may open, and each of them comes to its end."""
+    api = Api()
+    budget = Budget(10)
+    lost = 0
+
+    async def ask(cards: CardWriter) -> None:
+        nonlocal lost
+        try:
+            await speak(cards, 10)
+        except CardLost:
+            lost += 1
+
+    async def bill(call: Call) -> None:
+        budget.call(MIDDLE)
+        await paid(call)
+
+    paid, api._call = api._call, bill  # type: ignore[method-assign]  # as `OpenApi` does
+    async with writer(api, budget=budget, wall=lambda: MIDDLE) as cards, anyio.create_task_group() as tasks:
+        for _ in range(8):
+            tasks.start_soon(ask, cards)
+    assert sorted(api.kinds) == ["create"] * 5 + ["final"] * 5
+    assert lost == 3
+
+
+@in_virtual_time
+async def test_each_answer_that_had_a_card_is_counted() -> None:
+    budget = Budget()
+    async with writer(Api(), budget=budget, wall=lambda: MIDDLE) as cards:
+        for _ in range(3):
+            await speak(cards, 1)
+    assert budget.pending() == {"2026-11": Count(answers=3)}

@@ -16,7 +16,8 @@ from anyio.abc import TaskGroup
 
 from cardbot.dingtalk.cards import CardWriter
 from cardbot.dingtalk.openapi import Frame, NewCard
-from cardbot.dingtalk.sheet import DONE, FAILED, GONE, PENDING, SHARED_TEMPLATE, WRITING, Family, Sheet, Step, Template
+from cardbot.dingtalk.sheet import GONE, Sheet, Step
+from cardbot.dingtalk.template import DONE, FAILED, PENDING, SHARED_TEMPLATE, WRITING, Family, Template
 from cardbot.errors import (
     DingTalkError,
     DingTalkRejected,
@@ -30,8 +31,9 @@ from cardbot.errors import (
 from cardbot.events import Event, Failed, Identified, MessageEnded, TextDelta, TextReplaced
 from cardbot.messages import Incoming, Question
 from cardbot.pacing import Frames
-from cardbot.ports import Card, ConversationKey
+from cardbot.ports import Card
 from cardbot.reply import Desk, reply
+from cardbot.store.memory import MemoryStore
 from cardbot.texts import EN
 from tests.values import direct
 from tests.virtual import in_virtual_time
@@ -192,13 +194,17 @@ async def _late(done: Callable[[], None]) -> None:
 
 
 class Chat:
-    """Who asks, whom they ask, and what they read. Implements `Cards`, `Source`, `Webhook` and `Store`."""
+    """Who asks, whom they ask, and what they read. Implements `Cards`, `Source` and `Webhook`."""
 
     def __init__(self, writer: CardWriter, says: list[tuple[float, Event]]) -> None:
         self.writer = writer
         self.says = says
         self.replies: list[str] = []
         self.last_word = ""
+
+    @property
+    def desk(self) -> Desk:
+        return Desk(source=self, cards=self, webhook=self, store=MemoryStore(), texts=EN, app="app")
 
     @asynccontextmanager
     async def open(self, incoming: Incoming) -> AsyncGenerator[Card]:
@@ -229,22 +235,6 @@ class Chat:
     async def send(self, incoming: Incoming, markdown: str) -> None:
         await anyio.sleep(0.1)
         self.replies.append(markdown)
-
-    async def conversation(self, key: ConversationKey) -> str:
-        return ""
-
-    async def keep_conversation(self, key: ConversationKey, conversation_id: str) -> None:
-        pass
-
-    async def forget_conversation(self, key: ConversationKey) -> None:
-        pass
-
-    async def first_seen(self, *names: str) -> bool:
-        return True
-
-    @asynccontextmanager
-    async def turn(self, key: ConversationKey) -> AsyncGenerator[None]:
-        yield
 
 
 def some_says(chance: random.Random) -> list[tuple[float, Event]]:
@@ -303,14 +293,11 @@ def judge(weather: Weather, chat: Chat, *, hurried: bool) -> None:
     `hurried` is a program that leaves: a call that hangs then keeps its card from being closed in time.
     """
     there = [card for card in weather.cards.values() if card.visible]
+    used_up = any(one.fate == "quota" for tried in weather.tried.values() for one in tried)
     for name, card in weather.cards.items():
         if card.open:
             last = weather.tried[name][-1]
-            excused = (
-                (hurried and last.fate in HIDDEN)
-                or any(tried.fate == "quota" for tried in weather.tried[name])
-                or (last.kind == "update" and last.fate != "ok")
-            )
+            excused = (hurried and last.fate in HIDDEN) or used_up or (last.kind == "update" and last.fate != "ok")
             assert excused, f"a card spins for ever: {[(t.kind, t.fate) for t in weather.tried[name]]}"
     assert chat.last_word, "no last word"
     shown = [card.content for card in there if not card.open]
@@ -319,7 +306,7 @@ def judge(weather: Weather, chat: Chat, *, hurried: bool) -> None:
     assert not said - read, f"lost: {said - read}"
     blind = any(
         any(one.kind in ("final", "update") and one.fate in HIDDEN for one in tried)
-        and (hurried or tried[-1].fate == "quota" or (tried[-1].kind, tried[-1].fate != "ok") == ("update", True))
+        and (hurried or used_up or (tried[-1].kind, tried[-1].fate != "ok") == ("update", True))
         for tried in weather.tried.values()
     )
     assert blind or not read - said, f"twice, or after it was withdrawn: {read - said}"
@@ -344,12 +331,14 @@ def test_every_message_ends_in_one_visible_final_state(seed: int, family: str) -
                 chat = Chat(writer, some_says(chance))
                 with anyio.CancelScope() as program:
                     tasks.start_soon(_leave, program, leaves_at)
-                    await reply(direct(), Desk(source=chat, cards=chat, webhook=chat, store=chat, texts=EN, app="app"))
+                    await reply(
+                        direct(), chat.desk
+                    )
                 await anyio.sleep(30)  # long enough for calls under way
             tasks.cancel_scope.cancel()
             judge(weather, chat, hurried=program.cancelled_caught)
-            windows = writer._pacing._windows.values()
-            assert not any(window.under_way for window in windows), "a place is taken for ever"
+            ceilings = writer._pacing._ceilings.values()
+            assert not any(ceiling._under_way for ceiling in ceilings), "a place is taken for ever"
 
     run()
 
@@ -386,7 +375,9 @@ def test_a_reply_cancelled_at_any_step_ends_once(family: str, clouds: dict[str, 
                 with anyio.CancelScope() as program:
                     instrument = CancelAt(program, steps)
                     trio.lowlevel.add_instrument(instrument)
-                    await reply(direct(), Desk(source=chat, cards=chat, webhook=chat, store=chat, texts=EN, app="app"))
+                    await reply(
+                        direct(), chat.desk
+                    )
                 trio.lowlevel.remove_instrument(instrument)
                 await anyio.sleep(30)
             judge(weather, chat, hurried=False)

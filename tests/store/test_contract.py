@@ -1,29 +1,27 @@
 """The one contract: every backend does what `cardbot.ports.Store` promises. Then: which URL opens which backend."""
 
-import json
-import os
-import shutil
-import socket
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import pytest
-import redis
-from anyio.abc import SocketAttribute, SocketStream
-from hypothesis import given
-from hypothesis import strategies as st
+from anyio.abc import TaskStatus
 
-from cardbot.errors import SettingsError, StoreError
-from cardbot.ports import ConversationKey, Store
+from cardbot.errors import LineFull, ReplyAdopted, SettingsError
+from cardbot.ports import ConversationKey, Store, Usage
 from cardbot.store import open_store
-from cardbot.store.memory import CONVERSATION_LIFE, SEEN_LIFE, MemoryStore, Turns, text_of
-from cardbot.store.sqlite import open_sqlite
+from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE, MemoryStore
+from cardbot.store.redis import LEASE, open_redis
+from cardbot.store.sqlite import SqliteStore, open_sqlite
+from cardbot.store.turns import LINE
+from tests.store.servers import age
+
+pytest_plugins = ["tests.store.redis_server"]
 
 KEY = ConversationKey(app="app-1", robot="robot", chat="cid+/==", person="王:小 明")
 
@@ -44,10 +42,11 @@ AWKWARD_KEYS = [
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """One place where things are kept, and a way to let time pass there."""
+    """One place where things are kept, a way to let time pass there, and one to make the living look dead."""
 
     open: Callable[[], AbstractAsyncContextManager[Store]]
     later: Callable[[float], None]
+    only_this_one_seems_to_live: Callable[[Store], Awaitable[None]]
 
 
 class Clock:
@@ -63,73 +62,58 @@ class Clock:
         self.now += seconds
 
 
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an empty Redis database."""
-    if url := os.environ.get("CARDBOT_TEST_REDIS", ""):
-        yield url
-        return
-    if not (program := shutil.which("redis-server")):
-        pytest.skip("no Redis: put redis-server on PATH, or the URL of an empty database into CARDBOT_TEST_REDIS")
-    port = free_port()
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path_factory.mktemp("redis"))]
-    with subprocess.Popen([program, *options], stdout=subprocess.PIPE) as server:
-        try:
-            assert server.stdout
-            if not any(b"Ready to accept connections" in line for line in server.stdout):
-                pytest.fail(f"{program} did not start")
-            yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            server.terminate()
-            server.communicate(timeout=10)
-
-
 @pytest.fixture
-def redis_url(redis_server: str) -> Iterator[str]:
-    """The same, emptied of what a test leaves."""
-    with redis.Redis.from_url(redis_server) as client:
-        if client.dbsize():
-            pytest.fail("the database of CARDBOT_TEST_REDIS is not empty; the tests would delete its keys")
-        yield redis_server
-        client.flushdb()
-
-
-@pytest.fixture
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+def backend(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backend:
     clock = Clock()
     match request.param:
         case "memory":
-            store = MemoryStore(timer=clock)
-            return Backend(lambda: nullcontext(store), clock.later)
+            return memory_backend(clock)
         case "sqlite":
-            return Backend(lambda: open_sqlite(tmp_path / "store.db", now=clock), clock.later)
+            return sqlite_backend(tmp_path, clock)
         case _:
-            url: str = request.getfixturevalue("redis_url")
-            return Backend(lambda: open_store(url), lambda seconds: age(url, seconds))
+            monkeypatch.setattr("cardbot.store.redis_line.PAUSE", 0.01)
+            return redis_backend(request.getfixturevalue("redis_url"), clock)
+
+
+def memory_backend(clock: Clock) -> Backend:
+    store = MemoryStore(timer=clock, now=clock)
+
+    async def impossible(survivor: Store) -> None:
+        pytest.fail("a store in memory is of one process")
+
+    return Backend(lambda: nullcontext(store), clock.later, impossible)
+
+
+def sqlite_backend(folder: Path, clock: Clock) -> Backend:
+    def remove_signs_but(kept: str) -> None:
+        for sign in folder.glob("store.db-alive-*"):
+            if not sign.name.endswith(kept):
+                sign.unlink()
+
+    async def suspend_others(survivor: Store) -> None:
+        assert isinstance(survivor, SqliteStore)
+        await anyio.to_thread.run_sync(remove_signs_but, survivor.process)
+
+    return Backend(lambda: open_sqlite(folder / "store.db", now=clock), clock.later, suspend_others)
+
+
+def redis_backend(url: str, clock: Clock) -> Backend:
+    def later(seconds: float) -> None:
+        clock.later(seconds)
+        age(url, seconds)
+
+    async def let_leases_run_out(survivor: Store) -> None:
+        for _ in range(2):
+            later(LEASE * 0.6)
+            await survivor.beat()
+
+    return Backend(lambda: open_redis(url, now=clock), later, let_leases_run_out)
 
 
 @pytest.fixture
 async def store(backend: Backend) -> AsyncIterator[Store]:
     async with backend.open() as opened:
         yield opened
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def age(url: str, seconds: float) -> None:
-    """Let time pass in a Redis server: whatever it would have expired by then goes, the rest has less time left."""
-    with redis.Redis.from_url(url) as client:
-        for key in list(client.scan_iter()):
-            left = client.pttl(key) - seconds * 1000
-            if left > 0:
-                client.pexpire(key, int(left))
-            else:
-                client.delete(key)
 
 
 @pytest.mark.anyio
@@ -261,18 +245,68 @@ class TestContract:
     async def test_turns_of_one_conversation_follow_each_other_in_order(self, store: Store) -> None:
         told: list[str] = []
 
-        async def take(name: str) -> None:
-            async with store.turn(KEY):
+        async def take(name: str, *, task_status: TaskStatus[None]) -> None:
+            async with store.turn(KEY, task_status.started):
                 told.append(f"{name} begins")
                 await anyio.lowlevel.checkpoint()
                 told.append(f"{name} ends")
 
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks, store.turn(KEY):
+                for name in ["first", "second", "third"]:
+                    await tasks.start(take, name)
+                assert told == []
+        assert told == [f"{name} {what}" for name in ["first", "second", "third"] for what in ["begins", "ends"]]
+
+    async def test_a_turn_that_comes_at_once_is_no_wait(self, store: Store) -> None:
+        for _ in range(2):
+            async with store.turn(KEY, lambda: pytest.fail("nobody was in the way")):
+                pass
+
+    async def test_a_wait_is_told_once(self, store: Store) -> None:
+        told: list[str] = []
+
+        async def take(*, task_status: TaskStatus[None]) -> None:
+            def tell() -> None:
+                told.append("waits")
+                task_status.started()
+
+            async with store.turn(KEY, tell):
+                told.append("begins")
+
         async with anyio.create_task_group() as tasks, store.turn(KEY):
-            for name in ["first", "second"]:
-                tasks.start_soon(take, name)
-                await anyio.wait_all_tasks_blocked()
-            assert told == []
-        assert told == ["first begins", "first ends", "second begins", "second ends"]
+            await tasks.start(take)
+            assert told == ["waits"]
+        assert told == ["waits", "begins"]
+
+    async def test_one_more_than_may_wait_is_refused_at_once(self, store: Store) -> None:
+        async with anyio.create_task_group() as tasks, store.turn(KEY):
+            for _ in range(LINE):
+                await tasks.start(stand, store)
+            with anyio.fail_after(5), pytest.raises(LineFull) as caught:
+                async with store.turn(KEY, lambda: pytest.fail("it does not wait")):
+                    pass
+            assert caught.value.waiting == LINE
+            tasks.cancel_scope.cancel()
+
+    async def test_who_is_refused_or_cancelled_leaves_no_place_behind(self, store: Store) -> None:
+        async with store.turn(KEY):
+            for _ in range(2):
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(LINE):
+                        await tasks.start(stand, store)
+                    with pytest.raises(LineFull):
+                        await stand(store)
+                    tasks.cancel_scope.cancel()
+
+    async def test_a_full_line_in_one_conversation_is_none_in_another(self, store: Store) -> None:
+        async with anyio.create_task_group() as tasks, store.turn(KEY):
+            for _ in range(LINE):
+                await tasks.start(stand, store)
+            with anyio.fail_after(5):
+                async with store.turn(replace(KEY, person="someone else")):
+                    pass
+            tasks.cancel_scope.cancel()
 
     async def test_other_conversations_do_not_wait_for_a_turn(self, store: Store) -> None:
         with anyio.fail_after(5):
@@ -288,17 +322,54 @@ class TestContract:
                 pass
 
     async def test_who_is_cancelled_while_waiting_holds_up_nobody(self, store: Store) -> None:
-        async def wait() -> None:
-            async with store.turn(KEY):
-                pytest.fail("this turn was cancelled")
-
         async with anyio.create_task_group() as tasks, store.turn(KEY):
-            tasks.start_soon(wait)
-            await anyio.wait_all_tasks_blocked()
+            await tasks.start(stand, store)
             tasks.cancel_scope.cancel()
         with anyio.fail_after(5):
             async with store.turn(KEY):
                 pass
+
+    async def test_a_month_without_a_count_is_zero(self, store: Store) -> None:
+        assert await store.usage("2026-11") == Usage(calls=0, answers=0, since=0.0)
+
+    async def test_counts_add_up_within_their_month(self, store: Store) -> None:
+        await store.spend("2026-11", calls=7, answers=1)
+        await store.spend("2026-12", calls=1, answers=0)
+        total = await store.spend("2026-11", calls=5, answers=2)
+        assert (total.calls, total.answers) == (12, 3)
+        assert await store.usage("2026-11") == total
+
+    async def test_a_month_begins_with_its_first_count(self, backend: Backend, store: Store) -> None:
+        first = await store.spend("2026-11", calls=1, answers=0)
+        backend.later(60.5)
+        second = await store.spend("2026-11", calls=1, answers=0)
+        other = await store.spend("2026-12", calls=1, answers=0)
+        assert first.since == second.since == 1_700_000_000.0
+        assert other.since == 1_700_000_060.5
+
+    async def test_of_many_counts_at_once_none_is_lost(self, backend: Backend) -> None:
+        async def count(store: Store) -> None:
+            for _ in range(20):
+                await store.spend("2026-11", calls=2, answers=1)
+
+        async with backend.open() as one, backend.open() as other:
+            async with anyio.create_task_group() as tasks:
+                for store in [one, one, other]:
+                    tasks.start_soon(count, store)
+            total = await other.usage("2026-11")
+        assert (total.calls, total.answers) == (120, 60)
+
+    async def test_own_open_replies_are_not_handed_out(self, store: Store) -> None:
+        await store.keep_reply("reply-1", "{}")
+        await store.keep_reply("reply-1", '{"text":"so far"}')
+        assert await store.adopt_replies() == {}
+
+    async def test_an_unknown_reply_can_be_dropped(self, store: Store) -> None:
+        await store.drop_reply("reply-1")
+        assert await store.adopt_replies() == {}
+
+    async def test_a_lone_process_counts_itself(self, store: Store) -> None:
+        assert [await store.beat() for _ in range(2)] == [1, 1]
 
     async def test_two_stores_in_one_place_see_the_same(self, backend: Backend) -> None:
         async with backend.open() as one, backend.open() as other:
@@ -309,26 +380,149 @@ class TestContract:
 
 
 @pytest.mark.anyio
-async def test_a_conversation_whose_turn_nobody_takes_is_not_remembered() -> None:
-    turns = Turns()
-    async with turns.turn(KEY):
-        assert len(turns) == 1
-    assert len(turns) == 0
+@pytest.mark.parametrize(
+    ("backend", "anyio_backend"),
+    [("sqlite", "asyncio"), ("sqlite", "trio"), ("redis", "asyncio")],
+    indirect=["backend"],
+)
+class TestContractOfSharedStores:
+    """What only shows where several processes can open one place."""
+
+    async def test_what_a_process_leaves_open_is_adopted_at_once_with_its_last_record(self, backend: Backend) -> None:
+        async with backend.open() as gone:
+            await gone.keep_reply("reply-1", '{"text":""}')
+            await gone.keep_reply("reply-1", '{"text":"so far"}')
+            await gone.keep_reply("reply-2", "{}")
+        async with backend.open() as store:
+            assert await store.adopt_replies() == {"reply-1": '{"text":"so far"}', "reply-2": "{}"}
+
+    async def test_ids_and_records_may_hold_any_text(self, backend: Backend) -> None:
+        replies = {"回复 1": "你好\n\0", "a b:c": "x" * 300_000, "'; DROP TABLE replies": ""}
+        async with backend.open() as gone:
+            for reply_id, record in replies.items():
+                await gone.keep_reply(reply_id, record)
+        async with backend.open() as store:
+            assert await store.adopt_replies() == replies
+
+    async def test_a_dropped_reply_is_not_adopted(self, backend: Backend) -> None:
+        async with backend.open() as gone:
+            await gone.keep_reply("reply-1", "{}")
+            await gone.keep_reply("reply-2", "{}")
+            await gone.drop_reply("reply-1")
+        async with backend.open() as store:
+            assert await store.adopt_replies() == {"reply-2": "{}"}
+
+    async def test_a_living_process_keeps_its_replies(self, backend: Backend) -> None:
+        async with backend.open() as one, backend.open() as other:
+            await one.keep_reply("reply-1", "{}")
+            assert await other.adopt_replies() == {}
+
+    async def test_nobody_writes_over_the_reply_of_another_living_process(self, backend: Backend) -> None:
+        async with backend.open() as one, backend.open() as other:
+            await one.keep_reply("reply-1", "{}")
+            with pytest.raises(ReplyAdopted):
+                await other.keep_reply("reply-1", "{}")
+
+    async def test_who_leaves_gives_up_only_its_own_replies(self, backend: Backend) -> None:
+        async with backend.open() as one, backend.open() as other:
+            await one.keep_reply("reply-1", "{}")
+            async with backend.open() as gone:
+                await gone.keep_reply("reply-2", "{}")
+            assert await other.adopt_replies() == {"reply-2": "{}"}
+
+    async def test_a_reply_is_handed_to_its_adopter_once(self, backend: Backend) -> None:
+        async with backend.open() as gone:
+            await gone.keep_reply("reply-1", "{}")
+        async with backend.open() as store:
+            assert list(await store.adopt_replies()) == ["reply-1"]
+            await store.keep_reply("reply-1", '{"text":"more"}')
+            assert await store.adopt_replies() == {}
+
+    async def test_what_an_adopter_leaves_open_is_adopted_again(self, backend: Backend) -> None:
+        async with backend.open() as gone:
+            await gone.keep_reply("reply-1", "{}")
+        async with backend.open() as adopter:
+            await adopter.adopt_replies()
+            await adopter.keep_reply("reply-1", '{"text":"more"}')
+        async with backend.open() as store:
+            assert await store.adopt_replies() == {"reply-1": '{"text":"more"}'}
+
+    async def test_of_many_adopters_each_reply_gets_exactly_one(self, backend: Backend) -> None:
+        replies = {f"reply-{number}": f"record {number}" for number in range(30)}
+        async with backend.open() as gone:
+            for reply_id, record in replies.items():
+                await gone.keep_reply(reply_id, record)
+        adopted: list[tuple[str, str]] = []
+
+        async def adopt(store: Store) -> None:
+            adopted.extend((await store.adopt_replies()).items())
+
+        async with backend.open() as one, backend.open() as other, anyio.create_task_group() as tasks:
+            for store in [one, one, other, other]:
+                tasks.start_soon(adopt, store)
+        assert sorted(adopted) == sorted(replies.items())
+
+    async def test_who_was_taken_for_dead_is_told_so(self, backend: Backend) -> None:
+        async with backend.open() as suspended, backend.open() as adopter:
+            await suspended.keep_reply("reply-1", "of the suspended")
+            await backend.only_this_one_seems_to_live(adopter)
+            assert await adopter.adopt_replies() == {"reply-1": "of the suspended"}
+            with pytest.raises(ReplyAdopted) as caught:
+                await suspended.keep_reply("reply-1", "of the revived")
+            assert caught.value.reply_id == "reply-1"
+            assert await suspended.adopt_replies() == {}
+
+    async def test_who_was_taken_for_dead_is_told_so_when_the_reply_is_finished(self, backend: Backend) -> None:
+        async with backend.open() as suspended, backend.open() as adopter:
+            await suspended.keep_reply("reply-1", "{}")
+            await backend.only_this_one_seems_to_live(adopter)
+            await adopter.adopt_replies()
+            await adopter.drop_reply("reply-1")
+            with pytest.raises(ReplyAdopted):
+                await suspended.keep_reply("reply-1", "{}")
+        async with backend.open() as store:
+            assert await store.adopt_replies() == {}
+
+    async def test_who_was_taken_for_dead_cannot_drop_what_was_adopted(self, backend: Backend) -> None:
+        async with backend.open() as suspended, backend.open() as adopter:
+            await suspended.keep_reply("reply-1", "{}")
+            await backend.only_this_one_seems_to_live(adopter)
+            await adopter.adopt_replies()
+            await adopter.keep_reply("reply-1", "of the adopter")
+            await suspended.drop_reply("reply-1")
+        async with backend.open() as store:
+            assert await store.adopt_replies() == {"reply-1": "of the adopter"}
+
+    async def test_who_was_taken_for_dead_goes_on_with_what_nobody_adopted(self, backend: Backend) -> None:
+        async with backend.open() as suspended, backend.open() as other:
+            await suspended.keep_reply("reply-1", "{}")
+            await backend.only_this_one_seems_to_live(other)
+            await suspended.keep_reply("reply-1", "of the revived")
+            await suspended.keep_reply("reply-2", "{}")
+
+    async def test_who_was_taken_for_dead_is_told_so_for_a_day(self, backend: Backend) -> None:
+        async with backend.open() as suspended, backend.open() as adopter:
+            await suspended.keep_reply("reply-1", "{}")
+            await backend.only_this_one_seems_to_live(adopter)
+            await adopter.adopt_replies()
+            await adopter.drop_reply("reply-1")
+            backend.later(ADOPTED_LIFE - 60)
+            with pytest.raises(ReplyAdopted):
+                await suspended.keep_reply("reply-1", "{}")
+            backend.later(60)
+            await suspended.keep_reply("reply-1", "{}")
+
+    async def test_a_beat_counts_the_living(self, backend: Backend) -> None:
+        async with backend.open() as one:
+            async with backend.open() as other, backend.open() as third:
+                assert [await store.beat() for store in [one, other, third]] == [3, 3, 3]
+            assert await one.beat() == 1
 
 
-parts = st.text(st.characters(), max_size=8)  # half surrogates included
-
-
-@given(parts, parts, parts, parts)
-def test_a_written_key_is_one_line_that_can_be_read_back(app: str, robot: str, chat: str, person: str) -> None:
-    text = text_of(ConversationKey(app=app, robot=robot, chat=chat, person=person))
-    assert text.isascii()
-    assert text.isprintable()
-    assert json.loads(text) == [app, robot, chat, person]
-
-
-def test_a_written_key_stays_the_same_over_releases() -> None:
-    assert text_of(KEY) == r'["app-1","robot","cid+/==","\u738b:\u5c0f \u660e"]'
+async def stand(store: Store, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+    """Stand in line, and say so as soon as the wait has begun."""
+    async with store.turn(KEY, task_status.started):
+        pytest.fail("this turn was to be waited for in vain")
 
 
 @pytest.mark.anyio
@@ -367,116 +561,3 @@ def test_a_missing_extra_names_what_to_install(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delitem(sys.modules, "cardbot.store.redis", raising=False)
     with pytest.raises(ImportError, match=r"pip install 'cardbot\[redis\]'"):
         open_store("redis://127.0.0.1")
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize(
-    "url",
-    [
-        "redis://:hunter2/x@127.0.0.1:6379/0",
-        "redis://:hunter2#x@127.0.0.1:6379/0",
-        "redis://:hunter2?x@127.0.0.1:6379/0",
-        "redis://:1/hunter2@127.0.0.1:6379/0",
-        "redis://user:hunter2",
-        "redis://[hunter2",
-    ],
-)
-async def test_a_redis_url_with_an_unquoted_password_is_explained_without_repeating_it(url: str) -> None:
-    with pytest.raises(SettingsError, match="percent-encoded") as caught:
-        async with open_store(url):
-            pass
-    assert "hunter2" not in str(caught.value)
-
-
-@pytest.mark.anyio
-async def test_a_redis_that_is_not_there_is_reported_at_opening() -> None:
-    with pytest.raises(StoreError, match=r"Redis at 127\.0\.0\.1:\d+ failed") as caught:
-        async with open_store(f"redis://:hunter2@127.0.0.1:{free_port()}/0"):
-            pass
-    assert "hunter2" not in str(caught.value)
-
-
-@pytest.mark.anyio
-async def test_a_redis_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cardbot.store.redis.TIMEOUT", 0.1)
-    with (
-        socket.create_server(("127.0.0.1", 0)) as silent,
-        pytest.raises(StoreError, match=r"did not answer within 0\.1 s"),
-    ):
-        async with open_store(f"redis://127.0.0.1:{silent.getsockname()[1]}/0"):
-            pass
-
-
-@pytest.mark.anyio
-async def test_a_redis_that_quotes_the_password_is_not_quoted() -> None:
-    """What Redis 7.0 says to AUTH when the command was renamed, as hosted ones do with commands."""
-    reply = b"-ERR unknown command 'AUTH', with args beginning with: 'hunter2' \r\n"
-
-    async def refuse(client: SocketStream) -> None:
-        async with client:
-            await client.receive()
-            await client.send(reply)
-
-    async with relaying(refuse) as port:
-        with pytest.raises(StoreError, match="unknown command 'AUTH'") as caught:
-            async with open_store(f"redis://:hunter2@127.0.0.1:{port}/0"):
-                pass
-    assert "hunter2" not in str(caught.value)
-    assert caught.value.__suppress_context__
-    assert caught.value.__cause__ is None
-
-
-@pytest.mark.anyio
-async def test_the_password_is_sent_in_the_way_that_every_redis_knows() -> None:
-    """With HELLO it would be quoted by servers before 6.0, which do not know that command."""
-    received: list[bytes] = []
-
-    async def record(client: SocketStream) -> None:
-        async with client:
-            received.append(await client.receive())
-            await client.send(b"-ERR enough\r\n")
-
-    async with relaying(record) as port:
-        with pytest.raises(StoreError, match="enough"):
-            async with open_store(f"redis://:hunter2@127.0.0.1:{port}/0"):
-                pass
-    assert received[0].startswith(b"*2\r\n$4\r\nAUTH\r\n")
-
-
-@pytest.mark.anyio
-async def test_a_claim_whose_reply_was_lost_is_still_the_first(redis_url: str) -> None:
-    address = redis.Redis.from_url(redis_url).connection_pool.connection_kwargs
-    losses: list[str] = []
-    armed = anyio.Event()
-
-    async def relay(client: SocketStream) -> None:
-        upstream = await anyio.connect_tcp(address["host"], address["port"])
-        async with client, upstream, anyio.create_task_group() as tasks:
-            tasks.start_soon(forward, client, upstream)
-            async for reply in upstream:
-                if armed.is_set() and not losses:
-                    losses.append("reply")
-                    break
-                await client.send(reply)
-            tasks.cancel_scope.cancel()
-
-    async with relaying(relay) as port, open_store(f"redis://127.0.0.1:{port}/{address.get('db', 0)}") as store:
-        await store.first_seen("warm")  # the server knows the script from here on
-        armed.set()
-        assert await store.first_seen("frame", "message")
-        assert losses == ["reply"]
-        assert not await store.first_seen("message")
-
-
-async def forward(source: SocketStream, target: SocketStream) -> None:
-    async for data in source:
-        await target.send(data)
-
-
-@asynccontextmanager
-async def relaying(handle: Callable[[SocketStream], Awaitable[None]]) -> AsyncIterator[int]:
-    """Serve connections on a free port, which is yielded."""
-    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, handle)
-        yield listener.extra(SocketAttribute.local_port)
-        tasks.cancel_scope.cancel()

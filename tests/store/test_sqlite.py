@@ -2,6 +2,9 @@
 
 import asyncio
 import os
+import random
+import re
+import shutil
 import signal
 import sqlite3
 import stat
@@ -17,26 +20,54 @@ from blockbuster import blockbuster_ctx
 
 from cardbot.errors import StoreError
 from cardbot.ports import ConversationKey
-from cardbot.store.memory import CONVERSATION_LIFE, SEEN_LIFE
-from cardbot.store.sqlite import PRUNED_AT_ONCE, SCHEMA, open_sqlite
+from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE
+from cardbot.store.sqlite import open_sqlite
+from cardbot.store.sqlite_file import SCHEMA
+from cardbot.store.sqlite_queries import PRUNED_AT_ONCE
 
 KEY = ConversationKey(app="app-1", robot="robot", chat="chat", person="person")
 
-KILLED = f"""
+PROGRAM = f"""
 import os, signal, sys
 from pathlib import Path
 import anyio
 from cardbot.ports import ConversationKey
 from cardbot.store.sqlite import open_sqlite
 
+KEY = {KEY!r}
+PATH = Path(sys.argv[1])
+
 async def main():
-    async with open_sqlite(Path(sys.argv[1])) as store:
-        await store.keep_conversation({KEY!r}, "conversation-1")
-        await store.first_seen("message")
+    async with open_sqlite(PATH) as store:
+        await act(store)
         os.kill(os.getpid(), signal.SIGKILL)
 
-anyio.run(main)
 """
+
+KILLED = """
+async def act(store):
+    await store.keep_conversation(KEY, "conversation-1")
+    await store.first_seen("message")
+    await store.spend("2026-11", calls=7, answers=1)
+    await store.keep_reply("reply-1", "so far")
+"""
+
+KILLED_LATER = """
+async def act(store):
+    await store.keep_reply("reply-1", "so far")
+    print("kept", flush=True)
+    await anyio.sleep_forever()
+"""
+
+COMMITS = 30
+
+KILLED_AFTER_COMMITS = f"""
+async def act(store):
+    for number in range({COMMITS}):
+        await store.keep_reply(f"reply-{{number:02}}", "x" * 500 * (number % 20))
+        print(os.path.getsize(f"{{PATH}}-wal"), flush=True)
+"""
+"""Says how long the log is after each commit."""
 
 pytestmark = pytest.mark.anyio
 posix = pytest.mark.skipif(sys.platform == "win32", reason="file modes and SIGKILL are of POSIX")
@@ -79,14 +110,107 @@ async def test_everything_is_there_after_reopening(path: Path) -> None:
         assert not await store.first_seen("message")
 
 
+async def killed(path: Path, act: str) -> list[str]:
+    """Let a process use the store and be killed; returns the lines it wrote."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    program = PROGRAM + act + "\nanyio.run(main)\n"
+    done = await anyio.run_process([sys.executable, "-c", program, str(path)], check=False, env=environment)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    return done.stdout.decode().split()
+
+
+def signs(path: Path) -> int:
+    return len(list(path.parent.glob(f"{path.name}-alive-*")))
+
+
 @posix
 async def test_everything_is_there_after_kill_9(path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    killed = await anyio.run_process([sys.executable, "-c", KILLED, str(path)], check=False, env=environment)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    await killed(path, KILLED)
     async with open_sqlite(path) as store:
         assert await store.conversation(KEY) == "conversation-1"
         assert not await store.first_seen("message")
+        usage = await store.usage("2026-11")
+        assert (usage.calls, usage.answers) == (7, 1)
+        assert await store.adopt_replies() == {"reply-1": "so far"}
+
+
+@posix
+async def test_a_process_is_known_to_be_dead_as_soon_as_it_is(path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    program = PROGRAM + KILLED_LATER + "\nanyio.run(main)\n"
+    async with open_sqlite(path) as store:
+        command = [sys.executable, "-c", program, str(path)]
+        async with await anyio.open_process(command, env=environment) as process:
+            assert process.stdout
+            await process.stdout.receive()  # "kept"
+            assert await store.beat() == 2
+            assert await store.adopt_replies() == {}
+            process.kill()
+            await process.wait()
+            assert await store.adopt_replies() == {"reply-1": "so far"}
+            assert await store.beat() == 1
+
+
+@posix
+async def test_the_signs_of_the_dead_are_removed(path: Path) -> None:
+    await killed(path, KILLED)
+    assert signs(path) == 1
+    async with open_sqlite(path) as store:
+        await store.beat()
+        assert signs(path) == 1
+    assert signs(path) == 0
+
+
+async def test_one_file_under_two_names_is_one_store(tmp_path: Path) -> None:
+    link = tmp_path / "link" / "other.db"
+    async with open_sqlite(tmp_path / "cardbot.db") as one:
+        link.parent.mkdir()
+        link.symlink_to(tmp_path / "cardbot.db")
+        await one.keep_reply("reply-1", "{}")
+        async with open_sqlite(link) as other:
+            assert [await one.beat(), await other.beat()] == [2, 2]
+            assert await other.adopt_replies() == {}
+
+
+def tear(original: Path, copy: Path, *, at: int, how: str) -> None:
+    """Copy a killed store with a log that is damaged from there on."""
+    shutil.copy(original, copy)
+    log = Path(f"{original}-wal").read_bytes()
+    rubbish = random.Random(at).randbytes(len(log) - at)
+    damaged = {"cut": b"", "rubbish": rubbish, "a sector": rubbish[:512] + log[at + 512 :]}
+    Path(f"{copy}-wal").write_bytes(log[:at] + damaged[how])
+
+
+@posix
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("how", ["cut", "rubbish", "a sector"])
+async def test_a_torn_log_costs_only_what_was_torn(tmp_path: Path, how: str) -> None:
+    original = tmp_path / "original.db"
+    ends = [int(line) for line in await killed(original, KILLED_AFTER_COMMITS)]
+    assert len(ends) == COMMITS
+    draw = random.Random(20261121)
+    for at in [0, ends[-1] - 1, *(draw.randrange(ends[-1]) for _ in range(20))]:
+        path = tmp_path / f"{at}.db"
+        tear(original, path, at=at, how=how)
+        async with open_sqlite(path) as store:
+            whole = sum(end <= at for end in ends)
+            assert sorted(await store.adopt_replies()) == [f"reply-{number:02}" for number in range(whole)]
+            assert await store.first_seen("message")
+
+
+async def test_a_file_of_the_first_release_learns_what_is_new(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as db:
+        for statement in SCHEMA[0]:
+            db.execute(statement)
+        db.execute("PRAGMA user_version = 1")
+        db.execute("INSERT INTO seen VALUES ('message', 1e12)")
+        db.commit()
+    async with open_sqlite(path) as store:
+        assert not await store.first_seen("message")
+        assert (await store.spend("2026-11", calls=7, answers=1)).calls == 7
+        await store.keep_reply("reply-1", "{}")
+    assert rows(path, "PRAGMA user_version") == [(len(SCHEMA),)]
 
 
 async def test_many_may_create_the_file_at_once(tmp_path: Path) -> None:
@@ -108,8 +232,9 @@ async def test_folder_and_files_are_for_the_owner_only(path: Path) -> None:
     async with open_sqlite(path) as store:
         await store.first_seen("message")
         assert mode(path.parent) == 0o700
-        assert {file.name: mode(file) for file in path.parent.iterdir()} == {
+        assert {re.sub("[0-9a-f]{32}", "<process>", file.name): mode(file) for file in path.parent.iterdir()} == {
             "cardbot.db": 0o600,
+            "cardbot.db-alive-<process>": 0o600,
             "cardbot.db-shm": 0o600,
             "cardbot.db-wal": 0o600,
         }
@@ -224,6 +349,19 @@ async def test_expired_conversations_are_pruned(path: Path) -> None:
     assert rows(path, "SELECT conversation_id FROM conversations") == [("conversation-2",)]
 
 
+async def test_forgotten_adoptions_are_pruned(path: Path) -> None:
+    async def adopt(reply_id: str, now: float) -> None:
+        async with open_sqlite(path) as gone:
+            await gone.keep_reply(reply_id, "{}")
+        async with open_sqlite(path, now=lambda: now) as store:
+            await store.adopt_replies()
+            await store.drop_reply(reply_id)
+
+    await adopt("reply-1", 0.0)
+    await adopt("reply-2", ADOPTED_LIFE)
+    assert rows(path, "SELECT reply_id FROM adopted") == [("reply-2",)]
+
+
 async def test_a_cancelled_caller_leaves_no_lock_and_no_transaction(path: Path) -> None:
     async with open_sqlite(path) as store:
         with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
@@ -278,3 +416,9 @@ async def test_nothing_blocks_the_loop(path: Path) -> None:
             await store.conversation(KEY)
             await store.forget_conversation(KEY)
             await store.first_seen("message")
+            await store.spend("2026-11", calls=1, answers=1)
+            await store.usage("2026-11")
+            await store.keep_reply("reply-1", "{}")
+            await store.drop_reply("reply-1")
+            await store.adopt_replies()
+            await store.beat()

@@ -1,0 +1,71 @@
+"""Finds an answer again where Dify keeps it, after a stream that ended without an end, or a restart of ours."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+
+import anyio
+import structlog
+
+from cardbot import events
+from cardbot.dify.wire import StoredMessage
+from cardbot.errors import DifyError
+
+PAUSES = (0.5, 2.0, 5.0, 10.0)
+"""Seconds before each look for a stored answer; the last one repeats while a workflow's run may still go on."""
+
+log = structlog.get_logger(__name__)
+
+
+async def recalled(
+    ids: events.Identified,
+    stored: Callable[[], Awaitable[tuple[StoredMessage, ...]]],
+    *,
+    patience: float,
+    is_over: Callable[[], bool],
+) -> AsyncGenerator[events.Event]:
+    """Yield the answer that Dify has kept, or `Interrupted`.
+
+    A chatflow's run goes on without its reader from 1.13 on and is stored when it ends, so it is worth waiting for.
+    Other apps keep what they have at once, or lose it for ever.
+
+    Args:
+        ids: what Dify called the answer. Without a conversation and a message there is no way back to it.
+        stored: asks for the conversation's newest messages.
+        patience: seconds to wait for a run that goes on.
+        is_over: whether nobody waits any more.
+    """
+    waited = 0.0
+    tries = 0
+    while ids.conversation_id and ids.message_id:
+        pause = PAUSES[min(tries, len(PAUSES) - 1)]
+        if waited + pause > patience or (tries > 1 and not ids.workflow_run_id):
+            break
+        await anyio.sleep(pause)
+        if is_over():
+            break
+        waited += pause
+        tries += 1
+        try:
+            messages = await stored()
+        except DifyError as exc:
+            log.warning("dify_recall_failed", error=str(exc))
+            continue
+        for message in messages:
+            if message.id == ids.message_id and (message.answer or message.status != "normal"):
+                for event in _as_events(message):
+                    yield event
+                return
+        if ids.workflow_run_id:
+            yield events.Waiting(waited)
+    yield events.Interrupted("the stream ended without an end")
+
+
+def _as_events(message: StoredMessage) -> list[events.Event]:
+    ending: events.Event
+    match message.status:
+        case "error":
+            ending = events.Failed("", message.error)
+        case "paused":
+            ending = events.RunPaused()
+        case _:
+            ending = events.MessageEnded()
+    return [events.TextReplaced(message.answer), ending] if message.answer else [ending]

@@ -1,0 +1,68 @@
+"""A card's template: its variables in each state, and who moves it from state to state.
+
+Own templates follow the streaming calls by themselves: pending at first, writing from the first frame on, done or
+failed with the last. DingTalk's shared template is told its state in so many words, by updates of `flowStatus`.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+PENDING, WRITING, DONE, FAILED = "1", "2", "3", "5"
+"""Values of `flowStatus`. Seen: the official SDK's `AICardStatus`, and exported templates."""
+
+_WIDE = {"config": '{"autoLayout":true}'}
+
+
+class Family(Enum):
+    """Who moves a template from state to state."""
+
+    OWN = "own"
+    PUBLIC = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Which card is shown, and the name of its streamed variable.
+
+    The methods give a card's variables. All values are strings; objects are JSON in a string.
+    """
+
+    id: str
+    content_key: str
+    family: Family = Family.OWN
+
+    @property
+    def least_calls(self) -> int:
+        """Calls for one card from its creation to its final state, without a text frame between."""
+        return 2 if self.family is Family.OWN else 4
+
+    def at_first(self) -> dict[str, str]:
+        """Of a card that has no text yet."""
+        if self.family is Family.OWN:
+            return {self.content_key: "", **_WIDE}
+        return self._shared(PENDING, "")
+
+    def writing(self) -> dict[str, str]:
+        """Of the shared template before its first frame."""
+        return self._shared(WRITING, "")
+
+    def closed(self, text: str, *, failed: bool) -> dict[str, str]:
+        """Of a card in its final state. Own templates follow `flowStatus` too, as their compiled markup shows."""
+        state = FAILED if failed else DONE
+        if self.family is Family.OWN:
+            return {self.content_key: text, "flowStatus": state}
+        return self._shared(state, text)
+
+    def _shared(self, state: str, text: str) -> dict[str, str]:
+        order = f'{{"order":["{self.content_key}"]}}'
+        return {
+            "flowStatus": state,
+            self.content_key: text,
+            "staticMsgContent": "",
+            "sys_full_json_obj": order,
+            **_WIDE,
+        }
+
+
+SHARED_TEMPLATE = Template("02fcf2f4-5e02-4a85-b672-46d1f715543e.schema", "msgContent", Family.PUBLIC)
+"""DingTalk's public AI card. Seen: the official connector uses it in every app; nobody promises that it stays."""

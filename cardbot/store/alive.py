@@ -1,0 +1,58 @@
+"""Life signs of the stores on one SQLite file: a lock on a small file beside the database, one for each open store.
+
+The kernel drops the lock when the process ends, however it ends, so a death shows at once and needs no clock. Unlike
+POSIX record locks, `flock` belongs to one opening of a file: two stores of one process are two, and closing one does
+not drop the other's (documented: man7.org/linux/man-pages/man2/flock.2.html, read 2026-11).
+
+Whoever shows or looks holds the database's write lock, so nobody sees a sign that is half made, or takes the lock of
+somebody who is only looking for a life sign.
+"""
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+
+class LifeSign:
+    """One open store's sign. `process` names it, and so its owner."""
+
+    def __init__(self, database: Path) -> None:
+        self.process = uuid4().hex
+        # SQLite too puts its companions beside the file itself, wherever links to it may be.
+        self._stem = f"{database.resolve()}-alive-"
+        self._path = Path(self._stem + self.process)
+        self._file = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BaseException:
+            self.withdraw()
+            raise
+
+    def living(self) -> set[str]:
+        """Whose stores on this database are open, this one included. Signs that the dead have left are removed."""
+        stem = Path(self._stem)
+        signs = [path for path in stem.parent.iterdir() if path.name.startswith(stem.name)]
+        return {path.name.removeprefix(stem.name) for path in signs if _is_held(path)}
+
+    def withdraw(self) -> None:
+        """Live no more. The sign goes before its lock, so that nobody meets it unlocked."""
+        with suppress(FileNotFoundError):
+            self._path.unlink()
+        os.close(self._file)
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        file = os.open(path, os.O_RDWR)
+    except FileNotFoundError:  # its store was left in this moment
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
