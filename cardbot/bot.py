@@ -1,14 +1,16 @@
 """One robot, running: builds the parts, owns their lifetimes, lets answers finish before it leaves."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import anyio
 import structlog
 from anyio.abc import TaskGroup
 
+from cardbot.admission import Admission, Admitted, NotAllowed, TooFast, TooOld
 from cardbot.budget import Budget
 from cardbot.counting import keep_count, save_count
 from cardbot.dify.client import DifyClient
@@ -21,8 +23,10 @@ from cardbot.dingtalk.template import SHARED_TEMPLATE, Template
 from cardbot.dingtalk.webhook import Replies
 from cardbot.errors import CardbotError, DifyError, StoreError, UnreadableMessage
 from cardbot.messages import Incoming
+from cardbot.open_reply import OpenReply
 from cardbot.pacing import Frames
-from cardbot.reply import Desk, reply
+from cardbot.recovery import watch
+from cardbot.reply import Desk, reply, resume, say
 from cardbot.settings import PUBLIC_TEMPLATE, Settings
 from cardbot.store import open_store
 from cardbot.texts import texts_in
@@ -39,6 +43,9 @@ class Bot:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._budget = Budget(settings.monthly_calls)
+        self._admission = Admission(
+            allow_users=settings.allow_users, allow_chats=settings.allow_chats, rate=settings.user_rate
+        )
         self._under_way = 0
         self._idle = anyio.Event()
         self._desk: Desk
@@ -78,6 +85,8 @@ class Bot:
                 store=store,
                 texts=texts_in(settings.language),
                 app=dify.fingerprint,
+                places=anyio.CapacityLimiter(settings.max_answers),
+                session=settings.session,
             )
             stream = Stream(
                 api.http,
@@ -90,6 +99,7 @@ class Bot:
             self._answers = await stack.enter_async_context(anyio.create_task_group())
             self._answers.start_soon(_introduce, dify)
             self._answers.start_soon(keep_count, self._budget, store)
+            self._answers.start_soon(watch, store, self._desk.cards, self._resume)
             refusal = await self._listen(stream, leave)
             await self._drain()
             self._answers.cancel_scope.cancel()
@@ -144,20 +154,41 @@ class Bot:
         except UnreadableMessage as exc:
             log.error("message_unreadable", error=str(exc))
             return
-        self._under_way += 1
-        self._answers.start_soon(self._answer, frame_id, incoming)
+        self._start(partial(self._answer, frame_id, incoming), incoming)
 
-    async def _answer(self, frame_id: str, incoming: Incoming) -> None:
+    def _resume(self, reply_id: str, found: OpenReply) -> None:
+        """Finish what another process has left open."""
+        self._start(partial(resume, reply_id, found, self._desk), found.incoming)
+
+    def _start(self, work: Callable[[], Awaitable[None]], incoming: Incoming) -> None:
+        self._under_way += 1
+        self._answers.start_soon(self._do, work, incoming)
+
+    async def _do(self, work: Callable[[], Awaitable[None]], incoming: Incoming) -> None:
         try:
-            if await self._is_new(frame_id, incoming):
-                log.info("message", message=incoming.message_id, kind=incoming.kind, chat=incoming.chat.kind.value)
-                await reply(incoming, self._desk)
+            await work()
         except Exception:  # one message's failure must not stop the bot
             log.exception("answer_failed", message=incoming.message_id)
         finally:
             self._under_way -= 1
             if not self._under_way:
                 self._idle.set()
+
+    async def _answer(self, frame_id: str, incoming: Incoming) -> None:
+        if not await self._is_new(frame_id, incoming):
+            return
+        log.info("message", message=incoming.message_id, kind=incoming.kind, chat=incoming.chat.kind.value)
+        match self._admission.decide(incoming, time.time()):
+            case Admitted():
+                await reply(incoming, self._desk)
+            case NotAllowed():
+                log.warning("not_allowed", person=incoming.sender.staff_id or incoming.sender.id, chat=incoming.chat.id)
+                await say(incoming, self._desk.texts.not_allowed, self._desk)
+            case TooFast(seconds):
+                log.warning("too_fast", person=incoming.sender.staff_id or incoming.sender.id)
+                await say(incoming, self._desk.texts.too_fast.format(seconds=seconds), self._desk)
+            case TooOld(seconds):
+                log.warning("too_old", message=incoming.message_id, seconds=round(seconds))
 
     async def _is_new(self, frame_id: str, incoming: Incoming) -> bool:
         """DingTalk pushes again what it takes for lost: with a new frame id, and the same message id.

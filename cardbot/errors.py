@@ -3,6 +3,7 @@
 CardbotError
  ├─ SettingsError               the configuration is wrong or incomplete
  ├─ StoreError                  what was promised to be kept could not be kept or read
+ │   └─ UnreadableReply         an open reply in the store is not in a form that we know
  ├─ LineFull                    too many messages wait for their turn in one conversation
  ├─ ReplyAdopted                another process has taken over an open reply
  ├─ DifyError                   Dify refused the question, or could not be reached
@@ -42,6 +43,10 @@ class SettingsError(CardbotError):
 
 class StoreError(CardbotError):
     """Raised when the store cannot be opened, read or written."""
+
+
+class UnreadableReply(StoreError):
+    """Raised when an open reply in the store cannot be read, as one that another version has written."""
 
 
 class LineFull(CardbotError):

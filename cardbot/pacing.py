@@ -116,7 +116,7 @@ class Pacing:
     def __init__(self, *, qps: int = CARD_QPS, frames: Frames = Frames.BALANCED) -> None:
         self.stretch = 1.0
         """How many times longer than usual the intervals between text frames are; infinity: no such frames at all."""
-        self._qps = qps
+        self._qps = self._part = qps
         self._frames = frames
         self._lanes: dict[Lane, None] = {}  # a set that keeps its order
         self._ceilings: dict[str, Ceiling] = {}
@@ -131,6 +131,12 @@ class Pacing:
     def remove(self, lane: Lane) -> None:
         """Forget a card. A call of it that is under way goes on and is counted."""
         self._lanes.pop(lane, None)
+
+    def share(self, processes: int) -> None:
+        """So many processes make calls for this app: each takes an equal part of the ceiling."""
+        self._part = max(1, self._qps // processes)
+        for ceiling in self._ceilings.values():
+            ceiling.qps = self._part
 
     def next(self, now: float) -> Lane | float:
         """The card whose call is to begin now; or else when to ask again, if nothing else happens before."""
@@ -167,5 +173,5 @@ class Pacing:
 
     def _ceiling(self, path: str) -> Ceiling:
         if path not in self._ceilings:
-            self._ceilings[path] = Ceiling(self._qps)
+            self._ceilings[path] = Ceiling(self._part)
         return self._ceilings[path]

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from cardbot.events import Event
+from cardbot.events import Event, Identified
 from cardbot.messages import Incoming, Question
 
 
@@ -17,6 +17,13 @@ class Source(Protocol):
 
         Reading goes on at full speed whatever the consumer does. A failure before the stream raises a
         `DifyError`; one inside it is an event.
+        """
+        ...
+
+    def recall(self, ids: Identified, user: str) -> AsyncGenerator[Event]:
+        """Yield what Dify has kept of an answer that `user` asked for and that broke off, and how it ended.
+
+        A failure is an event; nothing kept is `Interrupted`.
         """
         ...
 
@@ -43,8 +50,19 @@ class Card(Protocol):
 class Cards(Protocol):
     """Who puts cards into chats."""
 
-    def open(self, incoming: Incoming) -> AbstractAsyncContextManager[Card]:
-        """Begin to put a card into the chat; it appears while the caller goes on."""
+    def open(self, incoming: Incoming, reply_id: str) -> AbstractAsyncContextManager[Card]:
+        """Begin to put a card into the chat; it appears while the caller goes on. `reply_id` finds it again."""
+        ...
+
+    def resume(self, incoming: Incoming, reply_id: str, shown: str) -> AbstractAsyncContextManager[Card]:
+        """Take over the card that was opened with this `reply_id`, by another process or before a restart.
+
+        `shown` is about the text that it shows.
+        """
+        ...
+
+    def share(self, processes: int) -> None:
+        """So many processes show cards for this app: each takes an equal part of what DingTalk lets through."""
         ...
 
 

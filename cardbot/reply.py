@@ -2,8 +2,9 @@
 
 import uuid
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import anyio
 import structlog
@@ -18,11 +19,14 @@ from cardbot.errors import (
     DifyUnauthorized,
     DifyWrongApp,
     DingTalkError,
+    LineFull,
     StoreError,
 )
-from cardbot.events import Event, Identified
-from cardbot.messages import Incoming, Question
+from cardbot.events import Event, Identified, TextDelta
+from cardbot.messages import ChatKind, Incoming, Question
+from cardbot.open_reply import Ending, OpenReply
 from cardbot.ports import Card, Cards, ConversationKey, Source, Store, Webhook
+from cardbot.promise import Promise, promised
 from cardbot.texts import Texts
 
 PLAIN_REPLY = 60.0
@@ -49,49 +53,78 @@ class Desk:
     texts: Texts
     app: str
     """Fingerprint of the Dify app, whose conversations these are."""
+    places: anyio.CapacityLimiter
+    """How many answers Dify may be giving at once."""
+    session: Literal["person", "chat"] = "person"
+    """Whose conversation it is in a group: each person's own, or one of the whole chat."""
 
 
 async def reply(incoming: Incoming, desk: Desk) -> None:
     """Answer one message. Whatever fails, the person sees one final state; nothing is raised but cancellation."""
     if sentence := _why_not(incoming, desk.texts):
-        await _send(incoming, sentence, desk)
+        await say(incoming, sentence, desk)
         return
-    async with desk.cards.open(incoming) as card:  # the card appears while Dify is being asked
-        answer = Answer(desk.texts)
-        try:
-            await _listen(incoming, desk, card, answer)
-            await _finish(incoming, desk, card, answer)
-        except anyio.get_cancelled_exc_class():
-            with anyio.move_on_after(LAST_WORD_WHEN_LEAVING, shield=True):
-                await _finish(incoming, desk, card, answer)
-            raise
+    reply_id, opened = uuid.uuid4().hex, OpenReply(incoming)
+    async with (
+        promised(reply_id, opened, desk.store) as promise,  # written down before anybody can see it
+        desk.cards.open(incoming, reply_id) as card,  # the card appears while Dify is being asked
+    ):
+        await _tell(opened, desk, card, promise)
 
 
-async def _listen(incoming: Incoming, desk: Desk, card: Card, answer: Answer) -> None:
-    """Show the answer as it grows, to its end or its failure."""
+async def resume(reply_id: str, found: OpenReply, desk: Desk) -> None:
+    """Bring to an end what a process that lives no more has left open. Raises nothing but cancellation."""
+    async with (
+        promised(reply_id, found, desk.store) as promise,
+        desk.cards.resume(found.incoming, reply_id, found.text) as card,
+    ):
+        await _tell(found, desk, card, promise)
+
+
+async def _tell(opened: OpenReply, desk: Desk, card: Card, promise: Promise) -> None:
+    """The story from where it is to its end."""
+    answer = Answer(desk.texts)
     try:
-        async with aclosing(_answers(incoming, desk)) as events:
+        if opened.ending is None:
+            await _listen(opened, desk, card, promise, answer)
+        await _finish(opened, desk, card, promise, answer)
+    except anyio.get_cancelled_exc_class():
+        if not promise.adopted:
+            with anyio.move_on_after(LAST_WORD_WHEN_LEAVING, shield=True):
+                await _finish(opened, desk, card, promise, answer)
+        raise
+
+
+async def _listen(opened: OpenReply, desk: Desk, card: Card, promise: Promise, answer: Answer) -> None:
+    """Show the answer as it grows, to its end or its failure."""
+    events = _recalled(opened, desk) if opened.asked else _asked(opened.incoming, desk, card, promise)
+    try:
+        async with aclosing(events):
             async for event in events:
                 answer.apply(event)
                 card.show(answer.markdown)  # never waits; the newest text wins
+                promise.note(answer)
+    except LineFull as exc:
+        log.warning("line_full", message=opened.incoming.message_id, error=str(exc))
+        answer.refuse(desk.texts.line_full)
     except DifyError as exc:
-        log.error("dify_refused", message=incoming.message_id, error=str(exc))
+        log.error("dify_refused", message=opened.incoming.message_id, error=str(exc))
         answer.refuse(_excuse(exc, desk.texts))
     except Exception:  # one message's failure must not stop the bot, nor leave its card without an end
         reference = uuid.uuid4().hex[:8]
-        log.exception("reply_failed", message=incoming.message_id, reference=reference)
+        log.exception("reply_failed", message=opened.incoming.message_id, reference=reference)
         answer.refuse(desk.texts.internal.format(reference=reference))
 
 
-async def _answers(incoming: Incoming, desk: Desk) -> AsyncGenerator[Event]:
+async def _asked(incoming: Incoming, desk: Desk, card: Card, promise: Promise) -> AsyncGenerator[Event]:
     """What happens while Dify answers, when it is this message's turn; keeps the conversation to go on with."""
-    sender = incoming.sender
-    person = sender.staff_id or sender.id
-    key = ConversationKey(desk.app, incoming.robot_code, incoming.chat.id, person)
-    user = f"dingtalk:{sender.corp_id}:{person}"[:USER_LIMIT]
-    async with desk.store.turn(key):
+    whose = _whose(incoming, desk)
+    key = ConversationKey(desk.app, incoming.robot_code, incoming.chat.id, whose)
+    async with _turn(key, desk, card), _place(desk, card):
         conversation = await _conversation(key, desk.store)
-        async with aclosing(desk.source.ask(Question(incoming.text, user, conversation))) as events:
+        await promise.ask()
+        question = Question(incoming.text, _user(incoming, whose), conversation)
+        async with aclosing(desk.source.ask(question)) as events:
             async for event in events:
                 if isinstance(event, Identified) and event.conversation_id not in ("", conversation):
                     conversation = event.conversation_id
@@ -99,25 +132,37 @@ async def _answers(incoming: Incoming, desk: Desk) -> AsyncGenerator[Event]:
                 yield event
 
 
-async def _finish(incoming: Incoming, desk: Desk, card: Card, answer: Answer) -> None:
+async def _recalled(found: OpenReply, desk: Desk) -> AsyncGenerator[Event]:
+    """What was known of an answer, then what Dify has kept of it."""
+    yield found.ids
+    yield TextDelta(found.text)
+    user = _user(found.incoming, _whose(found.incoming, desk))
+    async with aclosing(desk.source.recall(found.ids, user)) as events:
+        async for event in events:
+            yield event
+
+
+async def _finish(opened: OpenReply, desk: Desk, card: Card, promise: Promise, answer: Answer) -> None:
     """Bring the card to its end, or the same text to the person another way. May be called again if cancelled."""
     answer.close()
-    markdown = answer.markdown
+    incoming, ending = opened.incoming, opened.ending or Ending(answer.markdown, answer.failed)
+    await promise.end(ending)
     try:
-        if answer.failed:
-            await card.fail(markdown)
+        if ending.failed:
+            await card.fail(ending.markdown)
         else:
-            await card.finish(markdown)
+            await card.finish(ending.markdown)
         log.info("answered", message=incoming.message_id, outcome=answer.outcome, by="card")
     except CardLost as lost:  # as much of the text as no card shows, as a plain reply
         log.warning("card_lost", message=incoming.message_id, error=str(lost))
-        await _send(incoming, lost.unseen, desk)
+        await say(incoming, lost.unseen, desk)
     except Exception:  # a fault of ours in the card must not cost the answer
         log.exception("card_broke", message=incoming.message_id)
-        await _send(incoming, markdown, desk)
+        await say(incoming, ending.markdown, desk)
+    promise.kept = True
 
 
-async def _send(incoming: Incoming, markdown: str, desk: Desk) -> None:
+async def say(incoming: Incoming, markdown: str, desk: Desk) -> None:
     """Deliver a plain reply; not to be interrupted half-way, for nobody could say how much of it arrived."""
     with anyio.move_on_after(PLAIN_REPLY, shield=True) as patience:
         try:
@@ -135,6 +180,30 @@ async def _send(incoming: Incoming, markdown: str, desk: Desk) -> None:
         log.error("reply_lost", message=incoming.message_id, error=f"not delivered within {PLAIN_REPLY:.0f} s")
 
 
+@asynccontextmanager
+async def _turn(key: ConversationKey, desk: Desk, card: Card) -> AsyncGenerator[None]:
+    """Answers of one conversation come one after the other; who waits sees so."""
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(desk.store.turn(key, lambda: card.show(desk.texts.in_line)))
+        except StoreError as exc:  # an answer out of turn is better than none
+            log.error("turn_not_kept", error=str(exc))
+        yield
+
+
+@asynccontextmanager
+async def _place(desk: Desk, card: Card) -> AsyncGenerator[None]:
+    """One of the places for answers that stream at once; who waits for one sees so."""
+    if desk.places.available_tokens < 1:
+        card.show(desk.texts.crowded)
+    borrower = object()
+    await desk.places.acquire_on_behalf_of(borrower)
+    try:
+        yield
+    finally:
+        desk.places.release_on_behalf_of(borrower)
+
+
 async def _conversation(key: ConversationKey, store: Store) -> str:
     try:
         return await store.conversation(key)
@@ -148,6 +217,18 @@ async def _keep(key: ConversationKey, conversation: str, store: Store) -> None:
         await store.keep_conversation(key, conversation)
     except StoreError as exc:
         log.error("conversation_not_kept", error=str(exc))
+
+
+def _whose(incoming: Incoming, desk: Desk) -> str:
+    """Whose conversation with Dify it is: the person's, or in a group that shares one, the chat's."""
+    if desk.session == "chat" and incoming.chat.kind is ChatKind.GROUP:
+        return incoming.chat.id
+    return incoming.sender.staff_id or incoming.sender.id
+
+
+def _user(incoming: Incoming, whose: str) -> str:
+    """Dify's `user`, to whom it ties a conversation."""
+    return f"dingtalk:{incoming.sender.corp_id}:{whose}"[:USER_LIMIT]
 
 
 def _why_not(incoming: Incoming, texts: Texts) -> str:

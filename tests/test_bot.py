@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,13 +15,14 @@ from cardbot.bot import Bot
 from cardbot.errors import InvalidCredentials, StoreError
 from cardbot.playground.dify import FakeDify
 from cardbot.playground.dify.script import Script
+from cardbot.playground.dify.server import Recorded
 from cardbot.playground.platform import TEMPLATE_ID, Platform
 from cardbot.playground.platform.cards import State
 from cardbot.playground.platform.faults import HtmlError, Reject
 from cardbot.settings import Settings
 from cardbot.store.memory import MemoryStore
 from cardbot.texts import EN
-from tests.desk import WEBHOOK, desk
+from tests.desk import WEBHOOK, Desk, desk
 from tests.dingtalk.server import answer
 from tests.dingtalk.test_stream import TOPIC, frame, gateway
 
@@ -166,7 +168,7 @@ async def test_messages_are_told_apart_with_and_without_frame_ids(frame_id: str 
                 "senderStaffId": "user0001",
                 "sessionWebhook": f"{there.url}/robot/sendBySession?session=s",
                 "sessionWebhookExpiredTime": 9e12,
-                "createAt": 1,
+                "createAt": time.time_ns() // 1_000_000,
             }
             return frame(topic=TOPIC, data=json.dumps(message), messageId=frame_id and f"frame-{number}")
 
@@ -247,3 +249,105 @@ async def test_a_bot_that_was_cancelled_closes_its_connection_and_its_cards() ->
             tasks.cancel_scope.cancel()
         await platform.wait_for(lambda: platform.sockets == 0)
         assert [card.state for card in platform.cards.values()] in ([State.DONE], [State.FAILED])
+
+
+# Whom it answers.
+
+
+def asked(world: Desk) -> list[Recorded]:
+    """The questions that reached Dify."""
+    return [request for request in world.dify.requests if request.path.endswith("/chat-messages")]
+
+
+async def test_a_message_of_half_an_hour_ago_is_acknowledged_and_not_answered() -> None:
+    async with desk() as world:
+        old = await world.platform.say("old", createAt=int((time.time() - 1900) * 1000))
+        await world.platform.say("new", user="user0002")
+        await world.ended()
+        await world.platform.wait_for(lambda: old.ack is not None)
+        assert len(world.finals) == 1
+        assert len(asked(world)) == 1
+
+
+async def test_who_is_on_no_list_is_told_so_and_dify_is_not_asked() -> None:
+    async with desk(CARDBOT_ALLOW_USERS="user0001", CARDBOT_ALLOW_CHATS="cidTEAM0000==") as world:
+        await world.platform.say("hello", user="user0002")
+        await world.ended()
+        assert [reply.text for reply in world.platform.replies] == [EN.not_allowed]
+        await world.platform.say("hello", user="user0001")
+        await world.platform.say("hello", user="user0002", group="cidTEAM0000==")
+        await world.ended(3)
+        assert len(world.platform.replies) == 1
+        assert len(world.platform.cards) == 2
+
+
+async def test_who_writes_too_fast_is_told_when_to_go_on() -> None:
+    async with desk(CARDBOT_USER_RATE="2") as world:
+        for number in range(3):
+            await world.platform.say(f"hello {number}")
+        await world.ended(3)
+        (said,) = world.platform.replies
+        assert said.text in [EN.too_fast.format(seconds=seconds) for seconds in range(50, 61)]
+
+
+# Waiting in line.
+
+
+async def test_the_second_message_of_a_conversation_waits_in_a_card_of_its_own() -> None:
+    async with desk() as world:
+        world.dify.answers += [Script("first", first=2.0), Script("second")]
+        await world.platform.say("one")
+        await world.platform.wait_for(lambda: len(asked(world)) == 1)
+        await world.platform.say("two")
+        await world.platform.wait_for(lambda: EN.in_line in [card.content for card in world.platform.cards.values()])
+        assert len(asked(world)) == 1
+        await world.ended(2)
+        assert world.finals == ["first", "second"]
+
+
+async def test_the_tenth_message_at_once_is_told_that_the_line_is_full() -> None:
+    async with desk() as world:
+        world.dify.answers.append(Script("first", first=3.0))
+        world.dify.default = Script("later")
+        await world.platform.say("one")
+        await world.platform.wait_for(lambda: len(asked(world)) == 1)
+        for number in range(9):
+            await world.platform.say(f"more {number}")
+        await world.ended(10)
+        assert sorted(world.finals) == sorted(["first", *["later"] * 8, EN.line_full])
+        assert len(asked(world)) == 9
+
+
+async def test_people_of_one_group_do_not_wait_for_each_other() -> None:
+    async with desk() as world:
+        world.dify.answers += [Script("slow", first=3.0), Script("fast")]
+        await world.platform.say("one", group="cidTEAM0000==", user="user0001")
+        await world.platform.wait_for(lambda: len(asked(world)) == 1)
+        await world.platform.say("two", group="cidTEAM0000==", user="user0002")
+        await world.ended()
+        assert world.finals == ["fast"]
+
+
+async def test_a_group_that_shares_a_conversation_takes_turns_in_it() -> None:
+    async with desk(CARDBOT_SESSION="chat") as world:
+        world.dify.answers += [Script("first", first=1.0), Script("second")]
+        await world.platform.say("one", group="cidTEAM0000==", user="user0001")
+        await world.platform.wait_for(lambda: len(asked(world)) == 1)
+        await world.platform.say("two", group="cidTEAM0000==", user="user0002")
+        await world.ended(2)
+        assert world.finals == ["first", "second"]
+        first, second = (request.body or {} for request in asked(world))
+        assert first["user"] == second["user"]
+        assert second["conversation_id"]
+
+
+async def test_when_all_places_are_taken_the_next_waits_and_sees_so() -> None:
+    async with desk(CARDBOT_MAX_ANSWERS="1") as world:
+        world.dify.answers += [Script("first", first=2.0), Script("second")]
+        await world.platform.say("one", user="user0001")
+        await world.platform.wait_for(lambda: len(asked(world)) == 1)
+        await world.platform.say("two", user="user0002")
+        await world.platform.wait_for(lambda: EN.crowded in [card.content for card in world.platform.cards.values()])
+        assert len(asked(world)) == 1
+        await world.ended(2)
+        assert world.finals == ["first", "second"]

@@ -1,7 +1,7 @@
 """The story of one message, in virtual time, with small stand-ins for the four who take part."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -14,15 +14,18 @@ from cardbot.errors import (
     DifyUnauthorized,
     DifyUnreachable,
     DingTalkUnreachable,
+    ReplyAdopted,
     StoreError,
 )
-from cardbot.events import Event, Failed, Identified, MessageEnded, TextDelta
+from cardbot.events import Event, Failed, Identified, Interrupted, MessageEnded, TextDelta, TextReplaced
 from cardbot.messages import Incoming, Person, Question
-from cardbot.ports import Card, ConversationKey
-from cardbot.reply import Desk, reply
+from cardbot.open_reply import Ending, OpenReply
+from cardbot.ports import Card, ConversationKey, tell_nobody
+from cardbot.promise import NOTE_EVERY
+from cardbot.reply import Desk, reply, resume
 from cardbot.store.memory import MemoryStore
 from cardbot.texts import EN
-from tests.values import DIRECT, GROUP, direct
+from tests.values import DIRECT, GROUP, desk_of, direct
 from tests.virtual import in_virtual_time
 
 
@@ -31,8 +34,16 @@ class Source:
     """Says the given things, a second apart; an exception among them is raised."""
 
     says: list[Event | Exception] = field(default_factory=list)
+    keeps: list[Event] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
+    recalls: list[tuple[Identified, str]] = field(default_factory=list)
     closed: int = 0
+
+    async def recall(self, ids: Identified, user: str) -> AsyncGenerator[Event]:
+        self.recalls.append((ids, user))
+        for event in self.keeps:
+            await anyio.sleep(1)
+            yield event
 
     async def ask(self, question: Question) -> AsyncGenerator[Event]:
         self.questions.append(question)
@@ -59,12 +70,13 @@ class Screen:
     def __init__(self) -> None:
         self.cards: list[Shown] = []
         self.replies: list[str] = []
+        self.resumed: list[tuple[str, str]] = []
         self.card_error: Exception | None = None
         self.webhook_error: Exception | None = None
         self.finish_seconds = 0.1
 
     @asynccontextmanager
-    async def open(self, incoming: Incoming) -> AsyncGenerator[Card]:
+    async def open(self, incoming: Incoming, reply_id: str) -> AsyncGenerator[Card]:
         shown = Shown(anyio.current_time())
         self.cards.append(shown)
         screen = self
@@ -89,6 +101,12 @@ class Screen:
 
         yield OneCard()
 
+    @asynccontextmanager
+    async def resume(self, incoming: Incoming, reply_id: str, shown: str) -> AsyncGenerator[Card]:
+        self.resumed.append((reply_id, shown))
+        async with self.open(incoming, reply_id) as card:
+            yield card
+
     async def send(self, incoming: Incoming, markdown: str) -> None:
         if self.webhook_error:
             raise self.webhook_error
@@ -102,6 +120,33 @@ class Memory(MemoryStore):
         super().__init__()
         self.ids: dict[ConversationKey, str] = {}
         self.error: StoreError | None = None
+        self.records: list[tuple[float, OpenReply]] = []
+        self.dropped: list[str] = []
+        self.adopted = False
+
+    @property
+    def open(self) -> list[OpenReply]:
+        """Each state that a reply had in the store."""
+        return [record for _, record in self.records]
+
+    async def keep_reply(self, reply_id: str, record: str) -> None:
+        if self.error:
+            raise self.error
+        if self.adopted:
+            raise ReplyAdopted(reply_id)
+        self.records.append((anyio.current_time(), OpenReply.from_json(record)))
+
+    async def drop_reply(self, reply_id: str) -> None:
+        if self.error:
+            raise self.error
+        self.dropped.append(reply_id)
+
+    @asynccontextmanager
+    async def turn(self, key: ConversationKey, on_wait: Callable[[], None] = tell_nobody) -> AsyncGenerator[None]:
+        if self.error:
+            raise self.error
+        async with super().turn(key, on_wait):
+            yield
 
     async def conversation(self, key: ConversationKey) -> str:
         if self.error:
@@ -122,9 +167,7 @@ class World:
 
     @property
     def desk(self) -> Desk:
-        return Desk(
-            source=self.source, cards=self.screen, webhook=self.screen, store=self.memory, texts=EN, app="app-1"
-        )
+        return desk_of(source=self.source, cards=self.screen, webhook=self.screen, store=self.memory)
 
 
 CHAT = Identified(conversation_id="c-1", message_id="m-1", task_id="t-1")
@@ -312,3 +355,143 @@ def test_a_message_that_asks_nothing_gets_a_polite_sentence_and_no_card(incoming
         assert not world.source.questions
 
     run()
+
+
+# The promise.
+
+
+@in_virtual_time
+async def test_a_reply_is_written_down_before_its_card_and_gone_after_its_end() -> None:
+    world = World(Source(HELLO))
+    opened: list[int] = []
+    show = world.screen.open
+
+    def open_(incoming: Incoming, reply_id: str) -> AbstractAsyncContextManager[Card]:
+        opened.append(len(world.memory.records))
+        return show(incoming, reply_id)
+
+    world.screen.open = open_  # type: ignore[method-assign,assignment]  # to look at the moment
+    await reply(DIRECT, world.desk)
+    assert opened == [1]
+    assert world.memory.open[0] == OpenReply(DIRECT)
+    assert len(world.memory.dropped) == 1
+
+
+@in_virtual_time
+async def test_it_is_written_down_that_dify_is_asked_before_it_is() -> None:
+    world = World(Source(HELLO))
+    asked: list[bool] = []
+
+    class Looks(Source):
+        async def ask(self, question: Question) -> AsyncGenerator[Event]:
+            asked.append(world.memory.open[-1].asked)
+            async for event in super().ask(question):
+                yield event
+
+    world.source = Looks(HELLO)
+    await reply(DIRECT, world.desk)
+    assert asked == [True]
+
+
+@in_virtual_time
+async def test_the_last_text_is_written_down_before_it_is_shown() -> None:
+    world = World(Source(HELLO))
+    world.screen.finish_seconds = 10
+    await reply(DIRECT, world.desk)
+    written_at, last = world.memory.records[-1]
+    assert last.ending == Ending("Hello", failed=False)
+    assert written_at <= anyio.current_time() - 10
+
+
+@in_virtual_time
+async def test_the_growing_text_and_difys_ids_are_noted_about_once_a_second() -> None:
+    says: list[Event | Exception] = [CHAT, *[TextDelta(f"{number} ") for number in range(20)], MessageEnded()]
+    world = World(Source(says))
+    await reply(DIRECT, world.desk)
+    texts = [record.text for record in world.memory.open]
+    assert texts == sorted(texts, key=len)
+    assert len(set(texts)) >= 10
+    assert world.memory.open[-1].ids == CHAT
+    assert len(texts) <= 22 / NOTE_EVERY + 4
+
+
+@in_virtual_time
+async def test_a_store_that_fails_costs_no_answer() -> None:
+    world = World(Source(HELLO))
+    world.memory.error = StoreError("no disk")
+    await reply(DIRECT, world.desk)
+    assert world.screen.cards[0].final == ("done", "Hello")
+
+
+@in_virtual_time
+async def test_a_reply_that_was_adopted_is_not_touched_any_more() -> None:
+    world = World(Source([CHAT, *[TextDelta("x")] * 10, MessageEnded()]))
+
+    async def adopt() -> None:
+        await anyio.sleep(4.5)
+        world.memory.adopted = True
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(adopt)
+        await reply(DIRECT, world.desk)
+    assert anyio.current_time() < 7
+    assert world.screen.cards[0].final is None
+    assert world.screen.replies == []
+    assert world.memory.dropped == []
+
+
+@in_virtual_time
+async def test_a_card_that_could_not_be_closed_in_time_is_left_to_whoever_takes_over() -> None:
+    world = World(Source(HELLO))
+    world.screen.finish_seconds = 1000
+    with anyio.move_on_after(2.5):
+        await reply(DIRECT, world.desk)
+    assert world.memory.dropped == []
+    assert world.memory.open[-1].ending is not None
+
+
+# Taking over.
+
+
+@in_virtual_time
+async def test_an_answer_that_dify_kept_is_shown_whole() -> None:
+    world = World(Source(keeps=[TextReplaced("Hello, world"), MessageEnded()]))
+    await resume("r1", OpenReply(DIRECT, asked=True, ids=CHAT, text="Hello"), world.desk)
+    assert world.screen.resumed == [("r1", "Hello")]
+    assert world.screen.cards[0].final == ("done", "Hello, world")
+    assert world.source.recalls == [(CHAT, "dingtalk:dingcorp:user0001")]
+    assert world.source.questions == []
+    assert world.memory.dropped == ["r1"]
+
+
+@in_virtual_time
+async def test_an_answer_that_dify_forgot_ends_with_the_text_so_far_and_says_so() -> None:
+    world = World(Source(keeps=[Interrupted("gone")]))
+    await resume("r1", OpenReply(DIRECT, asked=True, ids=CHAT, text="Hello, wo"), world.desk)
+    assert world.screen.cards[0].final == ("done", f"Hello, wo\n\n{EN.interrupted}")
+
+
+@in_virtual_time
+async def test_a_question_that_was_not_asked_yet_is_asked_now() -> None:
+    world = World(Source(HELLO))
+    await resume("r1", OpenReply(DIRECT), world.desk)
+    assert world.screen.cards[0].final == ("done", "Hello")
+    assert len(world.source.questions) == 1
+
+
+@in_virtual_time
+async def test_the_last_text_that_was_written_down_is_shown_and_dify_left_alone() -> None:
+    world = World(Source(HELLO))
+    found = OpenReply(DIRECT, asked=True, ids=CHAT, text="Hel", ending=Ending("Hello\n\nno credit", failed=True))
+    await resume("r1", found, world.desk)
+    assert world.screen.cards[0].final == ("failed", "Hello\n\nno credit")
+    assert (world.source.questions, world.source.recalls) == ([], [])
+
+
+@in_virtual_time
+async def test_a_found_card_that_is_lost_becomes_a_plain_reply() -> None:
+    world = World(Source(keeps=[TextReplaced("Hello, world"), MessageEnded()]))
+    world.screen.card_error = CardLost("gone", unseen="Hello, world")
+    await resume("r1", OpenReply(DIRECT, asked=True, ids=CHAT), world.desk)
+    assert world.screen.replies == ["Hello, world"]
+    assert world.memory.dropped == ["r1"]

@@ -1,9 +1,15 @@
-"""Messages that tests send."""
+"""Messages that tests send, and who answers them."""
 
+import uuid
 from dataclasses import replace
 from typing import Any
 
+import anyio
+
 from cardbot.messages import Chat, ChatKind, Incoming, Person, SessionWebhook
+from cardbot.reply import Desk
+from cardbot.store.memory import MemoryStore
+from cardbot.texts import EN
 
 DIRECT = Incoming(
     message_id="msg-1",
@@ -20,3 +26,14 @@ GROUP = replace(DIRECT, chat=Chat("cidGROUP==", ChatKind.GROUP, "Team"))
 
 def direct(**changes: Any) -> Incoming:
     return replace(DIRECT, **changes)
+
+
+def new_id() -> str:
+    """The id of one more reply."""
+    return uuid.uuid4().hex
+
+
+def desk_of(*, source: Any, cards: Any, webhook: Any, **changes: Any) -> Desk:
+    """A desk in English that forgets when the test ends."""
+    values = {"store": MemoryStore(), "texts": EN, "app": "app-1", "places": anyio.CapacityLimiter(100), **changes}
+    return Desk(source=source, cards=cards, webhook=webhook, **values)

@@ -1,5 +1,6 @@
 """One answer in a chat, on as many cards of DingTalk as its length asks for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,13 +40,37 @@ class Posted:
 class PagedCard:
     """One answer on as many cards of DingTalk as its length asks for. Implements `ports.Card`."""
 
-    def __init__(self, writer: "CardWriter", incoming: Incoming, space: DirectSpace | GroupSpace) -> None:
+    def __init__(
+        self, writer: "CardWriter", incoming: Incoming, space: DirectSpace | GroupSpace, reply_id: str
+    ) -> None:
         self.incoming = incoming
         self.space = space
         self._writer = writer
+        self._reply_id = reply_id
         self._ended = False
         self._settled = anyio.Event()
-        self._posted = [writer.post(self)]
+        self._posted: list[Posted] = []
+
+    def post(self) -> None:
+        """Put one more card of DingTalk into the chat, once the one before it is there."""
+        self._add(Sheet)
+
+    def find(self, count: int) -> None:
+        """Take these cards for those that are in the chat already."""
+        for _ in range(count):
+            self._add(Sheet.found)
+
+    def _add(self, make: Callable[..., Sheet]) -> None:
+        # The ids follow from the reply's, so that whoever takes over knows them.
+        sheet = make(
+            self._writer.template,
+            f"cardbot-{self._reply_id}-{len(self._posted) + 1}",
+            now=anyio.current_time(),
+            texts=self._writer.texts,
+            after=self._posted[-1].sheet if self._posted else None,
+        )
+        self._posted.append(Posted(sheet, self))
+        self._writer.take(self._posted[-1])
 
     def show(self, markdown: str) -> None:
         if self._ended:
@@ -61,7 +86,7 @@ class PagedCard:
     async def fail(self, markdown: str) -> None:
         await self._finish(markdown, failed=True)
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Make no more calls for it."""
         self._writer.answered()
         for posted in self._posted:
@@ -109,5 +134,5 @@ class PagedCard:
         if len(markdown) > self._writer.card_characters:
             texts = pages(markdown, self._writer.card_characters)
         while len(self._posted) < len(texts):
-            self._posted.append(self._writer.post(self, after=self._posted[-1]))
+            self.post()
         return texts + [self._writer.texts.withdrawn] * (len(self._posted) - len(texts))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
@@ -15,11 +15,12 @@ from cardbot.budget import Budget
 from cardbot.dingtalk.card import CALL_TIMEOUT, PagedCard, Posted
 from cardbot.dingtalk.no_cards import NoCard
 from cardbot.dingtalk.openapi import DirectSpace, Frame, GroupSpace, NewCard
-from cardbot.dingtalk.sheet import Sheet, Step
+from cardbot.dingtalk.sheet import Step
 from cardbot.dingtalk.template import Template
 from cardbot.errors import CardbotError, DingTalkError, DingTalkUnreachable, QuotaExhausted, Throttled
 from cardbot.messages import ChatKind, Incoming
 from cardbot.pacing import CARD_QPS, Frames, Lane, Pacing
+from cardbot.paging import pages
 from cardbot.ports import Card
 from cardbot.render import snippet
 from cardbot.texts import EN, ZH, Texts
@@ -86,7 +87,7 @@ class CardWriter:
         return await self._stack.__aexit__(kind, error, trace)
 
     @asynccontextmanager
-    async def open(self, incoming: Incoming) -> AsyncGenerator[Card]:
+    async def open(self, incoming: Incoming, reply_id: str) -> AsyncGenerator[Card]:
         """Begin to put a card into the chat. A chat that can show none gets a card that is lost from the start."""
         space = _space(incoming)
         if space is None:
@@ -95,29 +96,30 @@ class CardWriter:
         if not self._budget.allows(self._promised + self._template.least_calls, self._wall()):
             yield NoCard("No card calls are left for this month.")
             return
-        card = PagedCard(self, incoming, space)
-        try:
+        with closing(PagedCard(self, incoming, space, reply_id)) as card:
+            card.post()
             yield card
-        finally:
-            card.leave()
+
+    @asynccontextmanager
+    async def resume(self, incoming: Incoming, reply_id: str, shown: str) -> AsyncGenerator[Card]:
+        """Take over the cards of a reply that another process has left open; `shown` is about what they show."""
+        space = _space(incoming)
+        if space is None:
+            yield NoCard("The sender has no staff id in this organisation.")
+            return
+        with closing(PagedCard(self, incoming, space, reply_id)) as card:
+            card.find(len(pages(shown, self._card_characters)))
+            yield card
 
     def answered(self) -> None:
         """An answer was given in cards."""
         self._budget.answer(self._wall())
 
-    def post(self, card: PagedCard, *, after: Posted | None = None) -> Posted:
-        """Take one more card of DingTalk in; its creation is the first thing it wants."""
-        sheet = Sheet(
-            self._template,
-            now=anyio.current_time(),
-            texts=self._texts,
-            after=after.sheet if after else None,
-        )
-        posted = Posted(sheet, card)
+    def take(self, posted: Posted) -> None:
+        """Make the calls that this card of DingTalk wants."""
         self._sheets[posted.sheet.lane] = posted
         self._pacing.add(posted.sheet.lane)
         self.wake()
-        return posted
 
     def drop(self, posted: Posted) -> None:
         """Make no more calls for it."""
@@ -127,6 +129,16 @@ class CardWriter:
     def wake(self) -> None:
         """Something is wanted that was not wanted before."""
         self._wake.set()
+
+    def share(self, processes: int) -> None:
+        """So many processes make card calls for this app, each as many as the others."""
+        self._pacing.share(processes)
+        self.wake()
+
+    @property
+    def template(self) -> Template:
+        """What the cards look like."""
+        return self._template
 
     @property
     def card_characters(self) -> int:

@@ -19,9 +19,17 @@ class NoCards:
         pass
 
     @asynccontextmanager
-    async def open(self, incoming: Incoming) -> AsyncGenerator[Card]:
+    async def open(self, incoming: Incoming, reply_id: str) -> AsyncGenerator[Card]:
         """A card that shows nothing."""
         yield NoCard("No card template is configured.")
+
+    @asynccontextmanager
+    async def resume(self, incoming: Incoming, reply_id: str, shown: str) -> AsyncGenerator[Card]:
+        """A card that shows nothing."""
+        yield NoCard("No card template is configured.")
+
+    def share(self, processes: int) -> None:
+        """Nothing to share."""
 
 
 class NoCard:

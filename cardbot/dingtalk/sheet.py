@@ -46,6 +46,10 @@ NO_FAILED_STATE = "unknownError"
 """HTTP 500 that `isError` draws where the template has no failed state. Seen by others; also a wrong `key`."""
 
 
+LAST_FRAMES = uuid.UUID("6f8a1c1e-54d6-4d0e-9a52-1f3a7f0c2b7d")
+"""The namespace of the guids of last frames. Made up."""
+
+
 class Step(Enum):
     """The calls that a card is made of, each with its rank and API path."""
 
@@ -69,8 +73,10 @@ class Step(Enum):
 class Sheet:
     """The state of one card. Its `lane` always tells `Pacing` what it wants."""
 
-    def __init__(self, template: Template, *, now: float, texts: Texts, after: "Sheet | None" = None) -> None:
-        self.out_track_id = f"cardbot-{uuid.uuid4().hex}"
+    def __init__(
+        self, template: Template, out_track_id: str, *, now: float, texts: Texts, after: "Sheet | None" = None
+    ) -> None:
+        self.out_track_id = out_track_id
         self.lane = Lane()
         self.error: CardbotError | None = None
         """Why the card cannot be brought to its final state, once that is certain."""
@@ -98,6 +104,17 @@ class Sheet:
         self._frame: Frame | None = None  # of unknown outcome: repeated with the same guid
         self._tries = 0
         self._plan(now)
+
+    @classmethod
+    def found(
+        cls, template: Template, out_track_id: str, *, now: float, texts: Texts, after: "Sheet | None" = None
+    ) -> "Sheet":
+        """One that another process has put into the chat, as far as anybody knows."""
+        sheet = cls(template, out_track_id, now=now, texts=texts, after=after)
+        sheet._created = sheet._writing = True
+        sheet.lane.began = now
+        sheet._plan(now)
+        return sheet
 
     @property
     def seen(self) -> bool:
@@ -164,7 +181,8 @@ class Sheet:
     def frame(self, now: float) -> Frame | None:
         """The streaming call to make; None if the unseen text cannot be shown yet, such as half a link.
 
-        A repetition of unknown outcome keeps its guid, new content gets a new one.
+        A repetition of unknown outcome keeps its guid, new content gets a new one. The guid of a last frame follows
+        from what it holds: another process that takes over repeats it, and no new one.
         """
         if self._given_up is not None:
             content, finalize, error = self._elsewhere, True, False
@@ -181,7 +199,7 @@ class Sheet:
         if last is None or (last.content, last.finalize, last.error) != (content, finalize, error):
             last = Frame(
                 out_track_id=self.out_track_id,
-                guid=uuid.uuid4().hex,
+                guid=self._guid(content, error) if self._final is not None else uuid.uuid4().hex,
                 key=self._template.content_key,
                 content=content,
                 finalize=finalize,
@@ -189,6 +207,9 @@ class Sheet:
             )
         self._frame, self._sent = last, content
         return last
+
+    def _guid(self, content: str, error: bool) -> str:
+        return uuid.uuid5(LAST_FRAMES, f"{self.out_track_id} {error} {content}").hex
 
     def params(self, step: Step) -> dict[str, str]:
         """The variables of a creation or an update to make. All values are strings; objects are JSON in a string."""

@@ -33,9 +33,8 @@ from cardbot.messages import Incoming, Question
 from cardbot.pacing import Frames
 from cardbot.ports import Card
 from cardbot.reply import Desk, reply
-from cardbot.store.memory import MemoryStore
 from cardbot.texts import EN
-from tests.values import direct
+from tests.values import desk_of, direct
 from tests.virtual import in_virtual_time
 
 OWN = Template("own.schema", "content")
@@ -204,12 +203,12 @@ class Chat:
 
     @property
     def desk(self) -> Desk:
-        return Desk(source=self, cards=self, webhook=self, store=MemoryStore(), texts=EN, app="app")
+        return desk_of(source=self, cards=self, webhook=self)
 
     @asynccontextmanager
-    async def open(self, incoming: Incoming) -> AsyncGenerator[Card]:
+    async def open(self, incoming: Incoming, reply_id: str) -> AsyncGenerator[Card]:
         chat = self
-        async with self.writer.open(incoming) as card:
+        async with self.writer.open(incoming, reply_id) as card:
 
             class Noted:
                 def show(self, markdown: str) -> None:
@@ -331,9 +330,7 @@ def test_every_message_ends_in_one_visible_final_state(seed: int, family: str) -
                 chat = Chat(writer, some_says(chance))
                 with anyio.CancelScope() as program:
                     tasks.start_soon(_leave, program, leaves_at)
-                    await reply(
-                        direct(), chat.desk
-                    )
+                    await reply(direct(), chat.desk)
                 await anyio.sleep(30)  # long enough for calls under way
             tasks.cancel_scope.cancel()
             judge(weather, chat, hurried=program.cancelled_caught)
@@ -375,9 +372,7 @@ def test_a_reply_cancelled_at_any_step_ends_once(family: str, clouds: dict[str, 
                 with anyio.CancelScope() as program:
                     instrument = CancelAt(program, steps)
                     trio.lowlevel.add_instrument(instrument)
-                    await reply(
-                        direct(), chat.desk
-                    )
+                    await reply(direct(), chat.desk)
                 trio.lowlevel.remove_instrument(instrument)
                 await anyio.sleep(30)
             judge(weather, chat, hurried=False)
@@ -394,7 +389,7 @@ def test_a_reply_cancelled_at_any_step_ends_once(family: str, clouds: dict[str, 
 
 
 def test_the_last_update_does_not_wait_for_another_paths_limit() -> None:
-    sheet = Sheet(OWN, now=0.0, texts=EN)
+    sheet = Sheet(OWN, "cardbot-1", now=0.0, texts=EN)
     sheet.lane.began = 0.0
     sheet.finish("Hello", 1.0, failed=False)
     sheet.hand_over(CLOUDS["throttled"], 2.0)  # while the card is being created
@@ -403,7 +398,7 @@ def test_the_last_update_does_not_wait_for_another_paths_limit() -> None:
 
 
 def test_a_throttled_frame_keeps_its_place_in_the_line() -> None:
-    sheet = Sheet(OWN, now=0.0, texts=EN)
+    sheet = Sheet(OWN, "cardbot-1", now=0.0, texts=EN)
     sheet.succeeded(Step.CREATE, 1.0)
     sheet.show("one", 2.0)
     sheet.frame(3.0)

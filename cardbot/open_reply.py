@@ -1,0 +1,53 @@
+"""What is written down about a reply while it is open, so that it can be finished whatever happens to this process."""
+
+import json
+from dataclasses import dataclass, field
+
+from pydantic import TypeAdapter, ValidationError
+
+from cardbot.errors import UnreadableReply
+from cardbot.events import Identified
+from cardbot.messages import Incoming
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The last text, written down before it is shown: whoever takes over shows exactly this."""
+
+    markdown: str
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenReply:
+    """A message that has no visible final state yet, and how far its answer is."""
+
+    incoming: Incoming
+    asked: bool = False
+    """Whether Dify may have been asked. It must not be asked again then."""
+    ids: Identified = field(default_factory=Identified)
+    """What Dify calls the answer: the way back to it."""
+    text: str = ""
+    """The answer so far."""
+    ending: Ending | None = None
+
+    def to_json(self) -> str:
+        """One line of JSON. It holds the session webhook: whoever can read the store may write to the chat.
+
+        Half of a surrogate pair, which UTF-8 cannot carry, becomes a question mark, as it does in a card.
+        """
+        record = json.dumps(_FORM.dump_python(self, mode="json"), ensure_ascii=False, separators=(",", ":"))
+        return record.encode("utf-8", "replace").decode()
+
+    @classmethod
+    def from_json(cls, record: str) -> "OpenReply":
+        """Raises `UnreadableReply` for a record in another form, as another version of cardbot may have left."""
+        try:
+            return _FORM.validate_json(record)
+        except ValidationError as exc:
+            problems = exc.errors(include_url=False, include_context=False, include_input=False)
+            what = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in problems[:3])
+            raise UnreadableReply(f"The store holds an open reply that this version cannot read: {what}.") from None
+
+
+_FORM = TypeAdapter(OpenReply)
