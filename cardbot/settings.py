@@ -1,24 +1,21 @@
 """The configuration: read once, from the environment and an env file; every problem is reported, by variable name."""
 
 import difflib
-import re
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from platformdirs import user_state_path
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
     EnvSettingsSource,
-    NoDecode,
     SettingsConfigDict,
 )
 
 from cardbot.errors import SettingsError
+from cardbot.forms import DifyAddress, Ids, OptionalText, SafeAddress, Seconds, Secret, StoreAddress, Text
 from cardbot.texts import Language
 
 OLDER_NAMES: Mapping[str, str] = {
@@ -37,95 +34,9 @@ PREFIXES = ("CARDBOT_", "DINGTALK_", "DING_CLIENT_", "DIFY_")
 PUBLIC_TEMPLATE = "public"
 """Value of `DINGTALK_CARD_TEMPLATE_ID` for DingTalk's shared template: a first try needs no template of one's own."""
 
-STORES = ("sqlite:///", "redis://", "rediss://")
-"""How a store's URL begins, if it is not `memory:`."""
-
-NO_PART_OF_AN_ID = re.compile(r"""[\s"'\[\];；、]""")
-"""Signs of a list that is written in another way, such as JSON. Our choice: no id with one of these was ever seen, and
-an id that nobody has would lock everybody out without a word."""
-
 
 def _default_store() -> str:
     return f"sqlite:///{user_state_path('cardbot', appauthor=False) / 'cardbot.db'}"
-
-
-def _address(value: str) -> str:
-    """An http(s) address without a slash at its end."""
-    address = value.strip().rstrip("/")
-    try:
-        parts = urlsplit(address)
-        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and " " not in address
-    except ValueError:  # its text may quote what is a password
-        is_address = False
-    if not is_address:
-        raise ValueError("must be an address that begins with https:// or http://")
-    if parts.query or parts.fragment or parts.username or parts.password:
-        raise ValueError("must be a plain address, without user, query or fragment")
-    return address
-
-
-def _dify_address(value: str) -> str:
-    """People paste the address of the API's page, which ends in `/chat-messages`."""
-    return _address(value).removesuffix("/chat-messages")
-
-
-def _safe_address(value: str) -> str:
-    """Plain http carries the app's secret in the open, so it is for this machine only."""
-    address = _address(value)
-    parts = urlsplit(address)
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise ValueError("must begin with https:// (http:// on this machine only)")
-    return address
-
-
-def is_loopback(host: str) -> bool:
-    """Whether this host is the machine itself."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _not_blank(value: str) -> str:
-    if not value.strip():
-        raise ValueError("is empty")
-    return value.strip()
-
-
-def _secret_not_blank(value: SecretStr) -> SecretStr:
-    """Keys and secrets are sent in headers; a placeholder such as `app-…` would fail there."""
-    secret = _not_blank(value.get_secret_value())
-    if not (secret.isascii() and secret.isprintable() and " " not in secret):
-        raise ValueError("holds a character that no key has; copy it whole")
-    return SecretStr(secret)
-
-
-def _store(value: str) -> str:
-    """Only the form, so that this too is told with all other problems; the store itself says more."""
-    store = _not_blank(value)
-    if store != "memory:" and not store.startswith(STORES):
-        raise ValueError("must be memory:, sqlite:///path or redis://host:port/database (rediss:// for TLS)")
-    return store
-
-
-def _ids(value: object) -> object:
-    """The ids in a text with commas between them, each as it stands: its case matters, and so does a `=` at its end."""
-    if not isinstance(value, str):
-        return value
-    ids = {part.strip() for part in re.split("[,，]", value)} - {""}
-    is_list_of_none = value.strip() and not ids  # it would let everybody in
-    if is_list_of_none or any(NO_PART_OF_AN_ID.search(part) for part in ids):
-        raise ValueError("must be ids with commas between them, such as `id1,id2`")
-    return ids
-
-
-Text = Annotated[str, AfterValidator(_not_blank)]
-OptionalText = Annotated[str, AfterValidator(str.strip)]
-Secret = Annotated[SecretStr, AfterValidator(_secret_not_blank)]
-Ids = Annotated[frozenset[Text], NoDecode, BeforeValidator(_ids)]  # NoDecode: or the text would have to be JSON
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class DifySettings(BaseSettings):
@@ -137,8 +48,7 @@ class DifySettings(BaseSettings):
 
     dify_api_key: Annotated[Secret, Field(alias="DIFY_API_KEY", description="The key of the Dify app (`app-…`)")]
     dify_base_url: Annotated[
-        str,
-        AfterValidator(_dify_address),
+        DifyAddress,
         Field(alias="DIFY_BASE_URL", description="Dify's service API; with or without `/chat-messages` at its end"),
     ] = "https://api.dify.ai/v1"
     dify_idle_seconds: Annotated[
@@ -223,16 +133,14 @@ class Settings(DifySettings):
         Field(alias="DINGTALK_ROBOT_CODE", description="The robot's code; none: the client id, as in most apps"),
     ] = ""
     openapi_endpoint: Annotated[
-        str,
-        AfterValidator(_safe_address),
+        SafeAddress,
         Field(
             alias="DINGTALK_OPENAPI_ENDPOINT",
             description="DingTalk's API; `https://api.dingtalk.io` overseas; `http://` on this machine only",
         ),
     ] = "https://api.dingtalk.com"
     store: Annotated[
-        str,
-        AfterValidator(_store),
+        StoreAddress,
         Field(
             alias="CARDBOT_STORE",
             repr=False,  # a Redis URL may hold a password

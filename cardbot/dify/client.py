@@ -23,8 +23,8 @@ from cardbot.dify.recall import recalled
 from cardbot.dify.refusal import rejection
 from cardbot.dify.wire import EventReader, StoredMessage, stored_messages
 from cardbot.errors import ConversationGone, DifyBusy, DifyError, DifyUnreachable, SettingsError
+from cardbot.forms import is_loopback
 from cardbot.messages import Question
-from cardbot.settings import is_loopback
 from cardbot.sse import Decoder
 
 CONNECT_TIMEOUT = 5.0

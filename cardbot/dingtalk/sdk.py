@@ -21,7 +21,7 @@ from alibabacloud_tea_openapi.models import Config
 from cardbot import __version__
 from cardbot.dingtalk.refusals import answer_of_api
 from cardbot.errors import DingTalkUnreachable
-from cardbot.settings import is_loopback
+from cardbot.forms import is_loopback
 
 TIMEOUT = httpx.Timeout(connect=5.0, read=10.0, write=10.0, pool=10.0)
 """Seconds. DingTalk's gateway answers 504 after 3 s (documented: open.dingtalk.com, error codes, read 2026-11), so

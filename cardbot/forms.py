@@ -1,0 +1,98 @@
+"""The forms that the values of settings have. Each says in a few words what is wrong; none repeats the value."""
+
+import re
+from ipaddress import ip_address
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+STORES = ("sqlite:///", "redis://", "rediss://")
+"""How a store's URL begins, if it is not `memory:`."""
+
+NO_PART_OF_AN_ID = re.compile(r"""[\s"'\[\];；、]""")
+"""Signs of a list that is written in another way, such as JSON. Our choice: no id with one of these was ever seen, and
+an id that nobody has would lock everybody out without a word."""
+
+
+def _address(value: str) -> str:
+    """An http(s) address without a slash at its end."""
+    address = value.strip().rstrip("/")
+    try:
+        parts = urlsplit(address)
+        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and " " not in address
+    except ValueError:  # its text may quote what is a password
+        is_address = False
+    if not is_address:
+        raise ValueError("must be an address that begins with https:// or http://")
+    if parts.query or parts.fragment or parts.username or parts.password:
+        raise ValueError("must be a plain address, without user, query or fragment")
+    return address
+
+
+def _dify_address(value: str) -> str:
+    """People paste the address of the API's page, which ends in `/chat-messages`."""
+    return _address(value).removesuffix("/chat-messages")
+
+
+def _safe_address(value: str) -> str:
+    """Plain http carries the app's secret in the open, so it is for this machine only."""
+    address = _address(value)
+    parts = urlsplit(address)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ValueError("must begin with https:// (http:// on this machine only)")
+    return address
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this host is the machine itself."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is empty")
+    return value.strip()
+
+
+def _secret_not_blank(value: SecretStr) -> SecretStr:
+    """Keys and secrets are sent in headers; a placeholder such as `app-…` would fail there."""
+    secret = _not_blank(value.get_secret_value())
+    if not (secret.isascii() and secret.isprintable() and " " not in secret):
+        raise ValueError("holds a character that no key has; copy it whole")
+    return SecretStr(secret)
+
+
+def _store(value: str) -> str:
+    """Only the form, so that this too is told with all other problems; the store itself says more."""
+    store = _not_blank(value)
+    if store != "memory:" and not store.startswith(STORES):
+        raise ValueError("must be memory:, sqlite:///path or redis://host:port/database (rediss:// for TLS)")
+    return store
+
+
+def _ids(value: object) -> object:
+    """The ids in a text with commas between them, each as it stands: its case matters, and so does a `=` at its end."""
+    if not isinstance(value, str):
+        return value
+    ids = {part.strip() for part in re.split("[,，]", value)} - {""}
+    is_list_of_none = value.strip() and not ids  # it would let everybody in
+    if is_list_of_none or any(NO_PART_OF_AN_ID.search(part) for part in ids):
+        raise ValueError("must be ids with commas between them, such as `id1,id2`")
+    return ids
+
+
+Text = Annotated[str, AfterValidator(_not_blank)]
+OptionalText = Annotated[str, AfterValidator(str.strip)]
+Secret = Annotated[SecretStr, AfterValidator(_secret_not_blank)]
+Ids = Annotated[frozenset[Text], NoDecode, BeforeValidator(_ids)]  # NoDecode: or the text would have to be JSON
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+DifyAddress = Annotated[str, AfterValidator(_dify_address)]
+SafeAddress = Annotated[str, AfterValidator(_safe_address)]
+StoreAddress = Annotated[str, AfterValidator(_store)]
