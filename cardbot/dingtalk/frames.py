@@ -5,11 +5,10 @@ leave the message without an acknowledgement.
 """
 
 import json
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from dingtalk_stream.frames import AckMessage, CallbackMessage, EventMessage, Headers, SystemMessage
-
-KINDS = frozenset({SystemMessage.TYPE, EventMessage.TYPE, CallbackMessage.TYPE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,27 +21,50 @@ class Frame:
     data: str = field(repr=False)
     """A JSON document."""
 
+    @property
+    def says_disconnect(self) -> bool:
+        """Whether DingTalk is about to close this connection. Documented: this frame alone needs no answer."""
+        return (self.kind, self.topic) == (SystemMessage.TYPE, SystemMessage.TOPIC_DISCONNECT)
+
+    def is_for(self, topics: Container[str]) -> bool:
+        """Whether it carries data of one of these topics."""
+        return self.kind == CallbackMessage.TYPE and self.topic in topics
+
+    def is_known(self, topics: Container[str]) -> bool:
+        """Whether there is more to say to it than that nobody takes it."""
+        return self.kind in (SystemMessage.TYPE, EventMessage.TYPE) or self.is_for(topics)
+
 
 def parse(raw: str | bytes) -> Frame:
     """Raises `ValueError`, or `RecursionError` for lists in lists in lists, if this is no frame of Stream mode."""
     match json.loads(raw):
-        case {"type": str(kind), "headers": {"topic": str(topic), **headers}, **rest} if kind in KINDS:
-            message_id, data = headers.get("messageId"), rest.get("data")
+        case {"headers": {**headers}, **rest}:
             return Frame(
-                kind,
-                topic,
-                message_id if isinstance(message_id, str) else "",
-                data if isinstance(data, str) and data else "{}",
+                kind=_text(rest.get("type")),
+                topic=_text(headers.get("topic")),
+                message_id=_text(headers.get("messageId")),
+                data=_text(rest.get("data")) or "{}",
             )
         case _:
-            raise ValueError("no known type, or no topic")
+            raise ValueError("not an object with headers")
 
 
-def acknowledgement(message_id: str, code: int, data: str) -> str:
-    """What to send back for a frame; `data` is a JSON document."""
+def acknowledgement(frame: Frame, topics: Container[str]) -> str:
+    """What to send back for a frame, by a program that takes the data of these topics."""
+    match frame.kind:
+        case SystemMessage.TYPE:
+            data = frame.data  # documented: `ping` wants its own data back
+        case EventMessage.TYPE:
+            data = json.dumps({"status": "SUCCESS"})
+        case _:
+            data = json.dumps({"response": None})
     ack = AckMessage()
-    ack.code = code
-    ack.message = "OK" if code == AckMessage.STATUS_OK else "not implemented"
-    ack.headers.message_id = message_id
+    ack.code = AckMessage.STATUS_OK if frame.is_known(topics) else AckMessage.STATUS_NOT_IMPLEMENT
+    ack.message = "OK" if frame.is_known(topics) else "not implemented"
+    ack.headers.message_id = frame.message_id
     ack.headers.content_type = Headers.CONTENT_TYPE_APPLICATION_JSON
     return json.dumps({**ack.to_dict(), "data": data})
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -8,7 +8,7 @@ parser of the client that calls it: two parsers can disagree about where a host 
 import httpx
 
 from cardbot.errors import SettingsError
-from cardbot.settings import is_loopback
+from cardbot.forms import is_loopback
 
 DINGTALK_DOMAINS = (".dingtalk.com", ".dingtalk.io")
 """What DingTalk's host names end in: inside China and overseas. Documented: open.dingtalk.com and help.dingtalk.io,

@@ -2,26 +2,34 @@
 
 import asyncio
 import fcntl
+import gc
 import itertools
 import json
 import math
+import os
 import socket
 import struct
 import sys
 import termios
+import tracemalloc
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from blockbuster import blockbuster_ctx
 from structlog.testing import capture_logs
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from cardbot.dingtalk.connection import Connection, Receiver
 from cardbot.dingtalk.openapi import OpenApi
-from cardbot.dingtalk.stream import FRAME_LIMIT, OPEN_PATH, Receiver, Stream
+from cardbot.dingtalk.opening import FRAME_LIMIT, OPEN_PATH
+from cardbot.dingtalk.stream import Stream
+from cardbot.dingtalk.suspend import Watch
 from cardbot.errors import DingTalkRejected, InvalidCredentials, PermissionDenied
 from cardbot.playground.platform import Platform
 from cardbot.playground.platform.faults import HtmlError, Reject
@@ -62,7 +70,7 @@ class Mailbox:
 
 
 @asynccontextmanager
-async def client(url: str, receiver: Receiver, **timing: float) -> AsyncGenerator[Stream]:
+async def client(url: str, receiver: Receiver, **timing: Any) -> AsyncGenerator[Stream]:
     """A stream for an app; short pauses, so that a test need not wait."""
     api = OpenApi(client_id="dingtest", client_secret="secret", robot_code="dingtest", endpoint=url)
     async with api:
@@ -77,7 +85,7 @@ async def client(url: str, receiver: Receiver, **timing: float) -> AsyncGenerato
 
 
 @asynccontextmanager
-async def streaming(url: str, receiver: Receiver, **timing: float) -> AsyncGenerator[None]:
+async def streaming(url: str, receiver: Receiver, **timing: Any) -> AsyncGenerator[None]:
     """A stream that runs inside the block."""
     async with client(url, receiver, **timing) as stream, anyio.create_task_group() as tasks:
         tasks.start_soon(stream.run)
@@ -123,6 +131,19 @@ class Gateway:
         with anyio.fail_after(within):
             while not condition():
                 await self._changed.wait()
+
+    async def read(self, socket: ServerConnection) -> ServerConnection:
+        """Until the client has its whole mind on the connection."""
+        answered = len(self.acks)
+        await socket.send(frame("hello", kind="SYSTEM", topic="ping"))
+        await self.until(lambda: len(self.acks) > answered)
+        return socket
+
+    async def asked(self, count: int) -> None:
+        """Until so many connections were asked for."""
+        with anyio.fail_after(5):
+            while len(self.http.to(OPEN_PATH)) < count:  # noqa: ASYNC110 - the server tells nobody
+                await anyio.sleep(0.01)
 
     async def connected(self, count: int = 1) -> ServerConnection:
         await self.until(lambda: len(self.sockets) >= count)
@@ -279,15 +300,73 @@ async def test_data_that_cannot_be_read_is_acknowledged_once_for_it_gets_no_bett
         ("CALLBACK", TOPIC, 200, {"response": None}),
         ("CALLBACK", "/v1.0/other", 404, {"response": None}),
         ("EVENT", "*", 200, {"status": "SUCCESS"}),
+        ("CALLBACK", None, 404, {"response": None}),
+        ("NEWS", "headlines", 404, {"response": None}),
     ],
 )
-async def test_each_kind_of_frame_has_its_acknowledgement(kind: str, topic: str, code: int, data: object) -> None:
+async def test_each_kind_of_frame_has_its_acknowledgement(
+    kind: str, topic: str | None, code: int, data: object
+) -> None:
     async with gateway() as there, streaming(there.url, Mailbox()):
         await (await there.connected()).send(frame("one", kind=kind, topic=topic))
         await there.until(lambda: there.acks)
         (ack,) = there.acks
         assert (ack["code"], json.loads(ack["data"])) == (code, data)
         assert ack["headers"] == {"messageId": "frame-one", "contentType": "application/json"}
+
+
+async def test_each_frame_is_acknowledged_once_whatever_becomes_of_it() -> None:
+    async with gateway() as there, streaming(there.url, Mailbox()):
+        socket = await there.connected()
+        frames = [
+            frame("message"),
+            frame("message"),  # pushed again
+            frame("unreadable", data="{"),
+            frame("ping", kind="SYSTEM", topic="ping"),
+            frame("event", kind="EVENT", topic="*"),
+            frame("stranger", topic="/v1.0/other"),
+            frame("news", kind="NEWS"),
+            frame("last"),
+        ]
+        for text in frames:
+            await socket.send(text)
+        await there.until(lambda: len(there.acks) >= len(frames))
+        named = [json.loads(text)["headers"]["messageId"] for text in frames]
+        assert [ack["headers"]["messageId"] for ack in there.acks] == named
+
+
+async def test_what_a_peer_that_does_not_read_was_to_be_told_is_not_told_too_late() -> None:
+    box = Mailbox()
+    async with gateway() as there, streaming(there.url, box):
+        old = await there.connected()
+        old.transport.pause_reading()
+        with suppress(ConnectionClosed):
+            for number in range(200):  # 20 MB that do not shrink: more than the buffers of both sides hold
+                await old.send(frame(f"p{number}", kind="SYSTEM", topic="ping", data=os.urandom(100_000).hex()))
+        await there.connected(2)
+        old.transport.resume_reading()
+        await there.until(lambda: there.closed == 1)
+        assert len(there.acks) < 200
+
+
+async def test_a_message_whose_acknowledgement_is_under_way_is_not_dropped_by_leaving() -> None:
+    sending, go_on, box = anyio.Event(), anyio.Event(), Mailbox()
+
+    class Slow(ClientConnection):
+        async def send(self, *message: Any, **options: Any) -> None:
+            sending.set()
+            await go_on.wait()
+            await super().send(*message, **options)
+
+    async with gateway() as there, anyio.create_task_group() as tasks:
+        address = json.loads(there.http._answers[OPEN_PATH][0].body)["endpoint"]  # type: ignore[union-attr]  # an answer
+        slow = await connect(address, create_connection=Slow)
+        tasks.start_soon(Connection(slow, {TOPIC: box}, silence=5, farewell=5).serve)
+        await (await there.connected()).send(frame("one"))
+        await sending.wait()
+        tasks.cancel_scope.cancel()
+        go_on.set()
+    assert box.names == ["one"]
 
 
 @pytest.mark.parametrize("headers", [{"time": "soon"}, {"time": None}, {"eventBornTime": ""}, {"extra": {"a": 1}}])
@@ -594,7 +673,140 @@ async def test_a_connection_with_pings_and_nothing_else_is_kept() -> None:
         assert len(platform.calls) == 1
 
 
-async def test_two_hundred_reconnects_leave_no_tasks_behind() -> None:
+# When the machine has slept.
+
+
+class Wall:
+    """A clock on the wall that a test sets."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return anyio.current_time() + self.ahead
+
+
+@pytest.mark.parametrize(
+    ("wall", "monotonic", "missed"),
+    [(5, 5, 0), (3605, 5, 3600), (3605, 3605, 3600), (5, 3605, 3600), (-3600, 5, 0), (5.2, 5.2, 0.2), (4.9, 5, 0)],
+)
+def test_the_clock_that_moved_further_tells_how_long_the_machine_slept(
+    wall: float, monotonic: float, missed: float
+) -> None:
+    watch = Watch(wall=1e9, monotonic=50)
+    assert watch.missed(wall=1e9 + wall, monotonic=50 + monotonic, expected=5) == pytest.approx(missed)
+
+
+def test_one_sleep_is_noticed_once() -> None:
+    watch = Watch(wall=0, monotonic=0)
+    assert watch.missed(wall=3605, monotonic=5, expected=5) == 3600
+    assert watch.missed(wall=3610, monotonic=10, expected=5) == 0
+
+
+async def test_after_a_sleep_the_connection_is_replaced_at_once_and_once() -> None:
+    wall = Wall()
+    async with gateway() as there, streaming(there.url, Mailbox(), wall=wall, tick=0.02, first_pause=30.0):
+        await there.read(await there.connected())
+        wall.ahead = 3600
+        await there.read(await there.connected(2))
+        await anyio.sleep(0.1)  # some ticks more
+        assert len(there.sockets) == 2
+
+
+async def test_a_clock_that_is_set_by_a_little_or_back_costs_no_connection() -> None:
+    wall = Wall()
+    async with gateway() as there, streaming(there.url, Mailbox(), wall=wall, tick=0.02):
+        await there.read(await there.connected())
+        for ahead in (9.0, -3600.0, -3595.0):
+            wall.ahead = ahead
+            await anyio.sleep(0.06)  # some ticks
+        assert len(there.sockets) == 1
+
+
+async def test_a_message_on_the_connection_from_before_a_sleep_is_not_lost() -> None:
+    wall, box = Wall(), Mailbox()
+    async with gateway() as there, streaming(there.url, box, wall=wall, tick=0.02):
+        old = await there.read(await there.connected())
+        wall.ahead = 3600
+        await there.connected(2)
+        await old.send(frame("late"))
+        await box.filled()
+        assert box.names == ["late"]
+
+
+async def test_what_is_pushed_until_the_last_moment_of_a_connection_that_is_left_is_not_lost() -> None:
+    wall, box = Wall(), Mailbox()
+    async with gateway() as there, streaming(there.url, box, wall=wall, tick=0.02, farewell=0.3):
+        old = await there.read(await there.connected())
+        wall.ahead = 3600
+        sent = []
+        with suppress(ConnectionClosed), anyio.fail_after(5):
+            for number in itertools.count():
+                await old.send(frame(f"m{number}"))
+                sent.append(f"m{number}")
+                if number % 20 == 0:
+                    await anyio.lowlevel.checkpoint()
+        await box.filled(len(sent))
+        assert box.names[: len(sent)] == sent
+
+
+async def test_a_sleep_ends_the_pause_before_the_next_try() -> None:
+    wall = Wall()
+    async with gateway() as there:
+        (good,) = there.http._answers[OPEN_PATH]
+        there.http.answers(OPEN_PATH, good, Answer(502, b""), good)
+        async with streaming(
+            there.url, Mailbox(), wall=wall, tick=0.02, first_pause=60.0, longest_pause=60.0, healthy=0
+        ):
+            await (await there.connected()).close()
+            await there.asked(2)
+            wall.ahead = 3600
+            await there.connected(2)
+
+
+async def test_a_sleep_ends_a_try_that_waits_for_an_answer_from_before() -> None:
+    wall = Wall()
+    async with gateway() as there:
+        (good,) = there.http._answers[OPEN_PATH]
+        there.http.answers(OPEN_PATH, good, Fault.SILENCE, good)
+        async with streaming(there.url, Mailbox(), wall=wall, tick=0.02, healthy=0):
+            await (await there.connected()).close()
+            await there.asked(2)
+            wall.ahead = 3600
+            await there.connected(2)
+
+
+# For ever.
+
+
+async def test_a_thousand_reconnects_leave_neither_tasks_nor_memory_behind() -> None:
+    async def hello_and_goodbye(socket: ServerConnection) -> None:
+        await socket.send(frame("d", kind="SYSTEM", topic="disconnect"))
+
+    def note(*_: object) -> None:
+        pass
+
+    tracemalloc.start()
+    try:
+        async with gateway() as there:
+            there.greeting = hello_and_goodbye
+            async with streaming(there.url, note, first_pause=0.0, farewell=0.0):
+                sizes, tasks = [], []
+                for _ in range(5):
+                    for _ in range(200):
+                        await there.connected()
+                        there.sockets.clear()  # what the test keeps is no leak
+                        there.http.requests.clear()
+                    gc.collect()
+                    sizes.append(tracemalloc.get_traced_memory()[0])
+                    tasks.append(len(asyncio.all_tasks()))
+    finally:
+        tracemalloc.stop()
+    assert max(tasks) <= 30, tasks
+    assert sizes[-1] - sizes[0] < 200_000, sizes
+
+
+async def test_two_hundred_drops_leave_no_tasks_behind() -> None:
     async with Platform(qps=math.inf) as platform, streaming(platform.url, Mailbox(), healthy=0.0, first_pause=0.0):
         await platform.connected()
         before = 0

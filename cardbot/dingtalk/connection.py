@@ -1,0 +1,147 @@
+"""One connection of Stream mode, read to its end: each frame is acknowledged, then what it holds is handed on."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import structlog
+import websockets
+from websockets.asyncio.client import ClientConnection
+
+from cardbot.dingtalk.frames import Frame, acknowledgement, parse
+
+SILENCE = 75.0
+"""Seconds without a frame after which the connection is dead, however open its socket. Seen: DingTalk itself pings
+every 20 to 30 s; an answer to a websocket ping is no proof that anything is still delivered."""
+
+FAREWELL = 12.0
+"""Seconds that a connection is still read after its successor was called for. Documented: DingTalk cuts it about 10 s
+after `disconnect`."""
+
+ACK_TIMEOUT = 2.0
+"""Seconds for sending one acknowledgement. Seen: DingTalk waits about as long before it pushes a message again."""
+
+CLOSE_TIMEOUT = 1.0
+"""Seconds for the closing handshake. Our choice: courtesy, which a dead connection must not turn into waiting."""
+
+log = structlog.get_logger(__name__)
+
+Receiver = Callable[[str, Mapping[str, Any]], None]
+"""Takes the frame's message id and its data. Called after the acknowledgement went out; must not wait."""
+
+
+class Connection:
+    """One websocket. `receivers` names, by topic, who takes the pushed data."""
+
+    def __init__(
+        self, socket: ClientConnection, receivers: Mapping[str, Receiver], *, silence: float, farewell: float
+    ) -> None:
+        self.over = anyio.Event()
+        """A successor is wanted."""
+        self.leaving = False
+        """It was said beforehand that it is to be left, and not merely found out that it is gone."""
+        self._socket = socket
+        self._receivers = receivers
+        self._silence = silence
+        self._farewell = farewell
+        self._leave_at = math.inf
+        self._waiting = anyio.CancelScope()
+        self._stalled = False
+        self._closing = False
+
+    def leave(self) -> None:
+        """Call for a successor. What still comes here until it is up is taken."""
+        if not self.leaving:
+            self.leaving = True
+            self._leave_at = anyio.current_time() + self._farewell
+            self._waiting.deadline = min(self._waiting.deadline, self._leave_at)
+            self.over.set()
+
+    async def serve(self) -> None:
+        """Read to the end, and say when another connection should take over."""
+        try:
+            await self._read()
+            self.over.set()
+            self._closing = True
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._close)
+                with suppress(websockets.ConnectionClosed):
+                    while True:  # what was pushed before DingTalk heard the goodbye
+                        await self._take(await self._socket.recv())
+        finally:
+            self.over.set()
+            await self._close()
+
+    async def _read(self) -> None:
+        try:
+            while not self._stalled:
+                with anyio.CancelScope() as self._waiting:
+                    self._waiting.deadline = min(anyio.current_time() + self._silence, self._leave_at)
+                    raw = await self._socket.recv()
+                if self._waiting.cancelled_caught:
+                    break
+                await self._take(raw)
+        except websockets.ConnectionClosed as exc:
+            log.info("stream_closed", reason=str(exc))
+            return
+        if not (self.leaving or self._stalled):
+            log.warning("stream_silent", seconds=self._silence)
+
+    async def _close(self) -> None:
+        if not self._stalled:  # else what is stuck might yet arrive, too late
+            with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
+                await self._socket.close()
+        self._socket.transport.abort()  # nothing but a dead peer still has it open
+
+    async def _take(self, raw: str | bytes) -> None:
+        """Acknowledge one frame, then hand on what it holds."""
+        try:
+            frame = parse(raw)
+        except (ValueError, RecursionError) as exc:
+            log.warning("stream_frame_malformed", error=type(exc).__name__, size=len(raw))
+            return
+        if frame.says_disconnect:
+            log.info("stream_disconnect_announced")
+            self.leave()
+            return
+        if not frame.is_known(self._receivers):
+            log.warning("stream_frame_unknown", kind=frame.kind, topic=frame.topic)
+        if not frame.message_id:
+            log.warning("stream_frame_malformed", error="no messageId", size=len(raw))
+        elif not self._closing:  # nothing may be said after a goodbye
+            await self._acknowledge(frame)
+        if frame.is_for(self._receivers):
+            self._hand_on(frame)
+
+    async def _acknowledge(self, frame: Frame) -> None:
+        """Say that a frame arrived. If that fails the message is worked on none the less: whether DingTalk would push
+        it again is disputed, and if it does, it is recognised.
+
+        Shielded: a message whose acknowledgement went out is never dropped, and is handed on next.
+        """
+        try:
+            with anyio.move_on_after(ACK_TIMEOUT, shield=True) as patience:
+                await self._socket.send(acknowledgement(frame, self._receivers))
+        except websockets.ConnectionClosed as exc:
+            log.warning("stream_not_acknowledged", frame=frame.message_id, error=type(exc).__name__)
+        if patience.cancelled_caught:
+            # Seen: late acknowledgements blocked DingTalk's reader. So what is stuck goes down with the connection.
+            self._stalled = True
+            log.warning("stream_not_acknowledged", frame=frame.message_id, error="DingTalk does not read")
+
+    def _hand_on(self, frame: Frame) -> None:
+        """Give the data to its receiver."""
+        try:
+            data = json.loads(frame.data)
+        except (ValueError, RecursionError):
+            data = None
+        if not isinstance(data, dict):
+            log.error("stream_data_unreadable", topic=frame.topic, frame=frame.message_id, size=len(frame.data))
+            return
+        try:
+            self._receivers[frame.topic](frame.message_id, data)
+        except Exception:  # one message's failure must not end the connection, which is everybody's
+            log.exception("stream_receiver_failed", topic=frame.topic, frame=frame.message_id)
