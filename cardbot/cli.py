@@ -56,11 +56,13 @@ def _cardbot(version: Annotated[bool, typer.Option("--version", help="Show the v
 def run(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     """Run the robot until SIGTERM or Ctrl-C; open cards are finished first."""
     from cardbot.bot import Bot  # the official SDKs take a while to import
+    from cardbot.collector import settle
     from cardbot.logs import set_up
     from cardbot.settings import Settings
 
     settings = _load(Settings, env_file)
     set_up(settings.log_level)
+    settle()
 
     async def until_told() -> None:
         leave = anyio.Event()

@@ -30,6 +30,10 @@ class OpenReply:
     text: str = ""
     """The answer so far."""
     ending: Ending | None = None
+    unseen: bool = False
+    """Whether nobody sees a card of it, nor ever will."""
+    plain: str | None = None
+    """What is about to be said in a plain reply, because no card takes it. The card is not to be touched any more."""
 
     def to_json(self) -> str:
         """One line of JSON. It holds the session webhook: whoever can read the store may write to the chat.

@@ -143,14 +143,20 @@ class Pacing:
         again = math.inf
         best: tuple[Rank, float] | None = None
         chosen: Lane | None = None
+        places: dict[tuple[str, bool], float] = {}  # when there is one: the same for many lanes
         for lane in self._lanes:
-            if lane.busy or lane.rank is None:
+            rank = lane.rank
+            if rank is None or lane.busy:
                 continue
-            at = max(lane.earliest(self._frames, self.stretch), self._free_at(lane, now))
+            kind = lane.path, rank is Rank.LIVE
+            free_at = places.get(kind)
+            if free_at is None:
+                free_at = places[kind] = self._free_at(lane, now)
+            at = free_at if free_at > now else lane.earliest(self._frames, self.stretch)
             if at > now:
                 again = min(again, at)
-            elif best is None or (lane.rank, lane.since) < best:
-                best, chosen = (lane.rank, lane.since), lane
+            elif best is None or (rank, lane.since) < best:
+                best, chosen = (rank, lane.since), lane
         return again if chosen is None else chosen
 
     def begin(self, lane: Lane, now: float) -> None:

@@ -5,8 +5,13 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from cardbot.errors import CardLost
 from cardbot.events import Event, Identified
 from cardbot.messages import Incoming, Question
+
+
+def tell_nobody() -> None:
+    """What to do about news that nobody needs."""
 
 
 class Source(Protocol):
@@ -47,10 +52,50 @@ class Card(Protocol):
         ...
 
 
+class NoCard:
+    """The card of a chat that can show none: whoever finishes it is told so. Implements `Card`."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def show(self, markdown: str) -> None:
+        """Nothing to do."""
+
+    async def finish(self, markdown: str) -> None:
+        """Raises `CardLost` with the whole text."""
+        raise CardLost(self._why, unseen=markdown)
+
+    async def fail(self, markdown: str) -> None:
+        """Raises `CardLost` with the whole text."""
+        raise CardLost(self._why, unseen=markdown)
+
+
+class Watcher(Protocol):
+    """Who needs to know what becomes of a card. Neither method may wait."""
+
+    def shown(self) -> None:
+        """More of the text is about to be seen."""
+        ...
+
+    def lost(self) -> None:
+        """Nobody sees the card, nor ever will."""
+        ...
+
+
+class Unwatched:
+    """Nobody needs to know. Implements `Watcher`."""
+
+    def shown(self) -> None:
+        """Nothing to do."""
+
+    def lost(self) -> None:
+        """Nothing to do."""
+
+
 class Cards(Protocol):
     """Who puts cards into chats."""
 
-    def open(self, incoming: Incoming, reply_id: str) -> AbstractAsyncContextManager[Card]:
+    def open(self, incoming: Incoming, reply_id: str, watch: Watcher) -> AbstractAsyncContextManager[Card]:
         """Begin to put a card into the chat; it appears while the caller goes on. `reply_id` finds it again."""
         ...
 
@@ -93,10 +138,6 @@ class Usage:
     answers: int
     since: float
     """Unix time of the month's first count in seconds; 0.0 if there is none."""
-
-
-def tell_nobody() -> None:
-    """What to do about a wait that nobody needs to see."""
 
 
 class Store(Protocol):

@@ -12,9 +12,9 @@ from cardbot.errors import ReplyAdopted, StoreError
 from cardbot.open_reply import Ending, OpenReply
 from cardbot.ports import Store
 
-NOTE_EVERY = 1.0
-"""Seconds between two notes of an answer that grows. Our choice: what kill -9 may cost of a text that Dify did not
-keep; a note costs a fraction of a millisecond."""
+NOTE_EVERY = 5.0
+"""Seconds after which an answer that grows is noted although no card shows more of it. Our choice: what kill -9 may
+cost of a text that nobody has seen."""
 
 log = structlog.get_logger(__name__)
 
@@ -33,11 +33,23 @@ class Promise:
         self._answer: Answer | None = None
         self._store = store
         self._written: OpenReply | None = None
+        self._news = anyio.Event()
         self._pen = anyio.Lock()  # or an older note might overtake a newer one
 
     def note(self, answer: Answer) -> None:
-        """How far the answer is. Never waits: the newest is written within a second."""
+        """How far the answer is. Never waits: written when its ids are new, or more of it is shown."""
         self._answer = answer
+        if answer.ids is not self._reply.ids:
+            self.shown()
+
+    def lost(self) -> None:
+        """Nobody sees a card, nor ever will: whoever takes over must not try to finish one. Never waits."""
+        self._reply = replace(self._reply, unseen=True)
+        self._news.set()
+
+    def shown(self) -> None:
+        """More of the answer is about to be seen: whoever takes over must not show less. Never waits."""
+        self._news.set()
 
     async def ask(self) -> None:
         """Dify is about to be asked: from now on it is not to be asked again."""
@@ -49,11 +61,18 @@ class Promise:
         self._reply = replace(self._reply, ending=ending)
         await self._write()
 
+    async def hand_over(self, plain: str) -> None:
+        """This text is about to be said in a plain reply."""
+        self._reply = replace(self._reply, plain=plain)
+        await self._write()
+
     async def keep_up(self) -> None:
         """Write down what is new, until cancelled."""
         while True:
+            self._news = anyio.Event()
+            with anyio.move_on_after(NOTE_EVERY):
+                await self._news.wait()
             await self._write()
-            await anyio.sleep(NOTE_EVERY)
 
     async def close(self) -> None:
         """Remove the record if the promise was kept; otherwise it is for whoever takes over."""

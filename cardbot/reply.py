@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,7 +25,7 @@ from cardbot.errors import (
 from cardbot.events import Event, Identified, TextDelta
 from cardbot.messages import ChatKind, Incoming, Question
 from cardbot.open_reply import Ending, OpenReply
-from cardbot.ports import Card, Cards, ConversationKey, Source, Store, Webhook
+from cardbot.ports import Card, Cards, ConversationKey, NoCard, Source, Store, Webhook
 from cardbot.promise import Promise, promised
 from cardbot.texts import Texts
 
@@ -67,18 +67,26 @@ async def reply(incoming: Incoming, desk: Desk) -> None:
     reply_id, opened = uuid.uuid4().hex, OpenReply(incoming)
     async with (
         promised(reply_id, opened, desk.store) as promise,  # written down before anybody can see it
-        desk.cards.open(incoming, reply_id) as card,  # the card appears while Dify is being asked
+        desk.cards.open(incoming, reply_id, promise) as card,  # the card appears while Dify is being asked
     ):
         await _tell(opened, desk, card, promise)
 
 
 async def resume(reply_id: str, found: OpenReply, desk: Desk) -> None:
     """Bring to an end what a process that lives no more has left open. Raises nothing but cancellation."""
-    async with (
-        promised(reply_id, found, desk.store) as promise,
-        desk.cards.resume(found.incoming, reply_id, found.text) as card,
-    ):
-        await _tell(found, desk, card, promise)
+    async with promised(reply_id, found, desk.store) as promise:
+        if found.plain is not None:
+            await say(found.incoming, found.plain, desk)
+            promise.kept = True
+            return
+        async with _found_card(reply_id, found, desk) as card:
+            await _tell(found, desk, card, promise)
+
+
+def _found_card(reply_id: str, found: OpenReply, desk: Desk) -> AbstractAsyncContextManager[Card]:
+    if found.unseen:
+        return nullcontext(NoCard("It was never in the chat."))
+    return desk.cards.resume(found.incoming, reply_id, found.text)
 
 
 async def _tell(opened: OpenReply, desk: Desk, card: Card, promise: Promise) -> None:
@@ -155,6 +163,7 @@ async def _finish(opened: OpenReply, desk: Desk, card: Card, promise: Promise, a
         log.info("answered", message=incoming.message_id, outcome=answer.outcome, by="card")
     except CardLost as lost:  # as much of the text as no card shows, as a plain reply
         log.warning("card_lost", message=incoming.message_id, error=str(lost))
+        await promise.hand_over(lost.unseen)
         await say(incoming, lost.unseen, desk)
     except Exception:  # a fault of ours in the card must not cost the answer
         log.exception("card_broke", message=incoming.message_id)

@@ -113,9 +113,13 @@ async def _a_days_work(platform: Platform, dify: FakeDify) -> list[str]:
     dify.answers.append(Script("word " * 20, cps=100))
     said.append(await platform.say("one"))
     await platform.wait_for(lambda: [card.state for card in platform.cards.values()] == [State.DONE], timeout=15)
-    token = platform._access._token
-    platform.faults.add(CREATE, Reject(403, "Forbidden.AccessDenied.ApiCountLimitForOrg"), times=float("inf"))
+    tokens = [platform._access._token]
     platform.revoke_tokens()
+    said.append(await platform.say("one more"))
+    await platform.wait_for(lambda: [card.state for card in platform.cards.values()] == [State.DONE] * 2, timeout=15)
+    tokens.append(platform._access._token)
+    assert len(set(tokens)) == 2
+    platform.faults.add(CREATE, Reject(403, "Forbidden.AccessDenied.ApiCountLimitForOrg"), times=float("inf"))
     said.append(await platform.say("two"))
     await platform.wait_for(lambda: len(platform.replies) == 1, timeout=15)
     dify.answers.append(Refuse(400, "invalid_param", "no"))
@@ -132,7 +136,7 @@ async def _a_days_work(platform: Platform, dify: FakeDify) -> list[str]:
         await platform.wait_for(lambda: platform.connections, timeout=20)
     said.append(await platform.push({"msgtype": "picture", "content": {"downloadCode": "d"}}))
     await platform.wait_for(lambda: len(platform.replies) == 3, timeout=15)
-    return [token, *(message.data["sessionWebhook"].rpartition("=")[2] for message in said)]
+    return [*tokens, *(message.data["sessionWebhook"].rpartition("=")[2] for message in said)]
 
 
 FAIL = """

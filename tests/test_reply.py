@@ -1,8 +1,10 @@
 """The story of one message, in virtual time, with small stand-ins for the four who take part."""
 
+import math
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import anyio
 import pytest
@@ -20,7 +22,7 @@ from cardbot.errors import (
 from cardbot.events import Event, Failed, Identified, Interrupted, MessageEnded, TextDelta, TextReplaced
 from cardbot.messages import Incoming, Person, Question
 from cardbot.open_reply import Ending, OpenReply
-from cardbot.ports import Card, ConversationKey, tell_nobody
+from cardbot.ports import Card, ConversationKey, Unwatched, Watcher, tell_nobody
 from cardbot.promise import NOTE_EVERY
 from cardbot.reply import Desk, reply, resume
 from cardbot.store.memory import MemoryStore
@@ -71,12 +73,14 @@ class Screen:
         self.cards: list[Shown] = []
         self.replies: list[str] = []
         self.resumed: list[tuple[str, str]] = []
+        self.blind = False
+        self.lost_at = math.inf
         self.card_error: Exception | None = None
         self.webhook_error: Exception | None = None
         self.finish_seconds = 0.1
 
     @asynccontextmanager
-    async def open(self, incoming: Incoming, reply_id: str) -> AsyncGenerator[Card]:
+    async def open(self, incoming: Incoming, reply_id: str, watch: Watcher) -> AsyncGenerator[Card]:
         shown = Shown(anyio.current_time())
         self.cards.append(shown)
         screen = self
@@ -85,6 +89,10 @@ class Screen:
             def show(self, markdown: str) -> None:
                 assert shown.final is None, "text after the end"
                 shown.texts.append(markdown)
+                if anyio.current_time() >= screen.lost_at:
+                    watch.lost()
+                if not screen.blind:
+                    watch.shown()
 
             async def finish(self, markdown: str) -> None:
                 await self._end("done", markdown)
@@ -104,7 +112,7 @@ class Screen:
     @asynccontextmanager
     async def resume(self, incoming: Incoming, reply_id: str, shown: str) -> AsyncGenerator[Card]:
         self.resumed.append((reply_id, shown))
-        async with self.open(incoming, reply_id) as card:
+        async with self.open(incoming, reply_id, Unwatched()) as card:
             yield card
 
     async def send(self, incoming: Incoming, markdown: str) -> None:
@@ -366,9 +374,9 @@ async def test_a_reply_is_written_down_before_its_card_and_gone_after_its_end() 
     opened: list[int] = []
     show = world.screen.open
 
-    def open_(incoming: Incoming, reply_id: str) -> AbstractAsyncContextManager[Card]:
+    def open_(incoming: Incoming, *rest: Any) -> AbstractAsyncContextManager[Card]:
         opened.append(len(world.memory.records))
-        return show(incoming, reply_id)
+        return show(incoming, *rest)
 
     world.screen.open = open_  # type: ignore[method-assign,assignment]  # to look at the moment
     await reply(DIRECT, world.desk)
@@ -404,15 +412,24 @@ async def test_the_last_text_is_written_down_before_it_is_shown() -> None:
 
 
 @in_virtual_time
-async def test_the_growing_text_and_difys_ids_are_noted_about_once_a_second() -> None:
+async def test_difys_ids_and_what_is_shown_are_noted() -> None:
     says: list[Event | Exception] = [CHAT, *[TextDelta(f"{number} ") for number in range(20)], MessageEnded()]
     world = World(Source(says))
     await reply(DIRECT, world.desk)
     texts = [record.text for record in world.memory.open]
     assert texts == sorted(texts, key=len)
-    assert len(set(texts)) >= 10
+    assert len(set(texts)) == 21
     assert world.memory.open[-1].ids == CHAT
-    assert len(texts) <= 22 / NOTE_EVERY + 4
+
+
+@in_virtual_time
+async def test_what_is_not_shown_is_noted_from_time_to_time() -> None:
+    says: list[Event | Exception] = [CHAT, *[TextDelta(f"{number} ") for number in range(20)], MessageEnded()]
+    world = World(Source(says))
+    world.screen.blind = True
+    await reply(DIRECT, world.desk)
+    texts = [record.text for record in world.memory.open]
+    assert 20 / NOTE_EVERY <= len(set(texts)) <= 20 / NOTE_EVERY + 2
 
 
 @in_virtual_time
@@ -495,3 +512,38 @@ async def test_a_found_card_that_is_lost_becomes_a_plain_reply() -> None:
     await resume("r1", OpenReply(DIRECT, asked=True, ids=CHAT), world.desk)
     assert world.screen.replies == ["Hello, world"]
     assert world.memory.dropped == ["r1"]
+
+
+@in_virtual_time
+async def test_who_takes_over_a_card_that_nobody_sees_sends_a_plain_reply() -> None:
+    world = World(Source(keeps=[TextReplaced("Hello, world"), MessageEnded()]))
+    await resume("r1", OpenReply(DIRECT, asked=True, ids=CHAT, unseen=True), world.desk)
+    assert world.screen.cards == []
+    assert world.screen.replies == ["Hello, world"]
+
+
+@in_virtual_time
+async def test_who_takes_over_a_plain_reply_repeats_it_and_leaves_the_card_alone() -> None:
+    world = World(Source(HELLO))
+    found = OpenReply(DIRECT, asked=True, ids=CHAT, ending=Ending("one two", failed=False), plain="two")
+    await resume("r1", found, world.desk)
+    assert world.screen.cards == []
+    assert world.screen.replies == ["two"]
+    assert world.memory.dropped == ["r1"]
+
+
+@in_virtual_time
+async def test_a_plain_reply_is_written_down_before_it_is_sent() -> None:
+    world = World(Source(HELLO))
+    world.screen.card_error = CardLost("gone", unseen="lo")
+    await reply(DIRECT, world.desk)
+    assert world.memory.open[-1].plain == "lo"
+
+
+@in_virtual_time
+async def test_a_card_that_nobody_will_see_is_noted_at_once() -> None:
+    world = World(Source([CHAT, *[TextDelta("x")] * 30, MessageEnded()]))
+    world.screen.lost_at = 3.0
+    world.screen.blind = True
+    await reply(DIRECT, world.desk)
+    assert min(at for at, record in world.memory.records if record.unseen) == pytest.approx(3.0)

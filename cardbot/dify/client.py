@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 
 from cardbot import events
 from cardbot.dify.ending import Ending
-from cardbot.dify.feed import Feed
+from cardbot.dify.feed import Feed, Feeds
 from cardbot.dify.fields import parsed, text
 from cardbot.dify.recall import recalled
 from cardbot.dify.refusal import rejection
@@ -77,12 +77,14 @@ class DifyClient:
         )
         self._idle_seconds = idle_seconds
         self._silence = min(silence, idle_seconds)
+        self._feeds = Feeds()
         self._stack = AsyncExitStack()
         self._tasks: TaskGroup
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._http)
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        self._tasks.start_soon(self._feeds.tick)
         return self
 
     async def __aexit__(
@@ -164,20 +166,17 @@ class DifyClient:
         if self._closing:
             raise DifyUnreachable("The client is closed.")
         feed, decoder, reader, ending = Feed(), Decoder(), EventReader(), Ending()
+        self._feeds.add(feed)
         self._tasks.start_soon(self._read, question, feed)
         untouched = True  # until something of an answer was told: from then on the conversation lives
         try:
             async with aclosing(self._follow(feed, decoder, reader, ending)) as stream:
                 async for event in stream:
-                    match event:
-                        case events.Identified():
-                            pass
-                        case events.Waiting() | events.Failed() | events.RunFinished(status="failed") if untouched:
-                            await self._check_conversation(question, reader.ids)
-                        case _:
-                            untouched = False
+                    if untouched:
+                        untouched = await self._is_untouched(event, question, reader.ids)
                     yield event
         finally:
+            self._feeds.remove(feed)
             feed.reading.cancel()
             if reader.unknown or reader.malformed or decoder.skipped:
                 names = sorted(reader.unknown)
@@ -186,6 +185,17 @@ class DifyClient:
             async with aclosing(self.recall(reader.ids, question.user)) as kept:
                 async for event in kept:
                     yield event
+
+    async def _is_untouched(self, event: events.Event, question: Question, ids: events.Identified) -> bool:
+        """Whether nothing of an answer was told yet. Raises `ConversationGone` if that is so and it is why."""
+        match event:
+            case events.Identified():
+                return True
+            case events.Waiting() | events.Failed() | events.RunFinished(status="failed"):
+                await self._check_conversation(question, ids)
+                return True
+            case _:
+                return False
 
     @property
     def _closing(self) -> bool:
@@ -247,9 +257,7 @@ class DifyClient:
         deadline = now + TOTAL_TIMEOUT
         patience = self._silence
         while now < deadline:
-            chunks: list[bytes] | None = None
-            with anyio.CancelScope(deadline=min(deadline, last_byte + patience)):
-                chunks = await feed.take()
+            chunks = await feed.take(min(deadline, last_byte + patience))
             now = anyio.current_time()
             if chunks:
                 last_byte, patience = now, self._silence
@@ -260,7 +268,7 @@ class DifyClient:
                             yield event
                 if ending.grace is not None:
                     deadline = min(deadline, now + ending.grace)
-            elif chunks is not None or now - last_byte >= self._idle_seconds:
+            elif feed.is_over or now - last_byte >= self._idle_seconds:
                 return  # the bytes ended, or nobody waits for them any longer
             elif now < deadline:
                 patience += self._silence

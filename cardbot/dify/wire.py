@@ -38,10 +38,11 @@ SILENT_EVENTS = frozenset(
 class EventReader:
     """Reads the events of one stream; remembers the ids and the unknown names it came across."""
 
-    __slots__ = ("ids", "malformed", "unknown")
+    __slots__ = ("_named", "ids", "malformed", "unknown")
 
     def __init__(self) -> None:
         self.ids = events.Identified()
+        self._named = ("", "", "", "")  # the same, quicker to compare: every event repeats its ids
         self.unknown: set[str] = set()
         self.malformed = 0
 
@@ -52,15 +53,16 @@ class EventReader:
             if payload != "ping":  # 0.6 framed its ping as data
                 self.malformed += 1
             return
-        ids = events.Identified(
-            text(body, "conversation_id") or self.ids.conversation_id,
-            text(body, "message_id") or self.ids.message_id,
-            text(body, "task_id") or self.ids.task_id,
-            text(body, "workflow_run_id") or self.ids.workflow_run_id,
+        known = self.ids
+        named = (
+            text(body, "conversation_id") or known.conversation_id,
+            text(body, "message_id") or known.message_id,
+            text(body, "task_id") or known.task_id,
+            text(body, "workflow_run_id") or known.workflow_run_id,
         )
-        if ids != self.ids:
-            self.ids = ids
-            yield ids
+        if named != self._named:
+            self._named, self.ids = named, events.Identified(*named)
+            yield self.ids
         event = self._event(text(body, "event"), body)
         if event is not None:
             yield event

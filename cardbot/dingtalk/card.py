@@ -11,6 +11,7 @@ from cardbot.dingtalk.sheet import Sheet
 from cardbot.errors import CardLost, DingTalkUnreachable
 from cardbot.messages import Incoming
 from cardbot.paging import pages
+from cardbot.ports import Watcher
 
 if TYPE_CHECKING:
     from cardbot.dingtalk.cards import CardWriter
@@ -41,9 +42,15 @@ class PagedCard:
     """One answer on as many cards of DingTalk as its length asks for. Implements `ports.Card`."""
 
     def __init__(
-        self, writer: "CardWriter", incoming: Incoming, space: DirectSpace | GroupSpace, reply_id: str
+        self,
+        writer: "CardWriter",
+        incoming: Incoming,
+        space: DirectSpace | GroupSpace,
+        reply_id: str,
+        watch: Watcher,
     ) -> None:
         self.incoming = incoming
+        self.watch = watch
         self.space = space
         self._writer = writer
         self._reply_id = reply_id
@@ -93,7 +100,9 @@ class PagedCard:
             self._writer.drop(posted)
 
     def look(self) -> None:
-        """See whether there is anything left to do."""
+        """See whether there is anything left to do, and whether anybody can see it."""
+        if self._posted[0].sheet.never_seen:
+            self.watch.lost()
         if all(posted.sheet.settled for posted in self._posted):
             self._settled.set()
 

@@ -13,7 +13,6 @@ from anyio.abc import TaskGroup
 
 from cardbot.budget import Budget
 from cardbot.dingtalk.card import CALL_TIMEOUT, PagedCard, Posted
-from cardbot.dingtalk.no_cards import NoCard
 from cardbot.dingtalk.openapi import DirectSpace, Frame, GroupSpace, NewCard
 from cardbot.dingtalk.sheet import Step
 from cardbot.dingtalk.template import Template
@@ -21,7 +20,7 @@ from cardbot.errors import CardbotError, DingTalkError, DingTalkUnreachable, Quo
 from cardbot.messages import ChatKind, Incoming
 from cardbot.pacing import CARD_QPS, Frames, Lane, Pacing
 from cardbot.paging import pages
-from cardbot.ports import Card
+from cardbot.ports import Card, NoCard, Unwatched, Watcher
 from cardbot.render import snippet
 from cardbot.texts import EN, ZH, Texts
 
@@ -87,16 +86,18 @@ class CardWriter:
         return await self._stack.__aexit__(kind, error, trace)
 
     @asynccontextmanager
-    async def open(self, incoming: Incoming, reply_id: str) -> AsyncGenerator[Card]:
+    async def open(self, incoming: Incoming, reply_id: str, watch: Watcher) -> AsyncGenerator[Card]:
         """Begin to put a card into the chat. A chat that can show none gets a card that is lost from the start."""
         space = _space(incoming)
         if space is None:
+            watch.lost()
             yield NoCard("The sender has no staff id in this organisation.")
             return
         if not self._budget.allows(self._promised + self._template.least_calls, self._wall()):
+            watch.lost()
             yield NoCard("No card calls are left for this month.")
             return
-        with closing(PagedCard(self, incoming, space, reply_id)) as card:
+        with closing(PagedCard(self, incoming, space, reply_id, watch)) as card:
             card.post()
             yield card
 
@@ -107,7 +108,7 @@ class CardWriter:
         if space is None:
             yield NoCard("The sender has no staff id in this organisation.")
             return
-        with closing(PagedCard(self, incoming, space, reply_id)) as card:
+        with closing(PagedCard(self, incoming, space, reply_id, Unwatched())) as card:
             card.find(len(pages(shown, self._card_characters)))
             yield card
 
@@ -247,7 +248,10 @@ class CardWriter:
                 return partial(self._api.create_and_deliver, self._new_card(posted))
             case Step.FRAME | Step.FINAL:
                 frame = sheet.frame(anyio.current_time())
-                return partial(self._api.stream, frame) if frame else None
+                if frame is None:
+                    return None
+                posted.card.watch.shown()
+                return partial(self._api.stream, frame)
             case Step.BEGIN | Step.CLOSE:
                 return partial(self._api.update, sheet.out_track_id, sheet.params(step))
 

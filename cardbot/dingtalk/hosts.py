@@ -5,14 +5,16 @@ their choice, or use the bot to reach hosts inside its network. So each URL is c
 parser of the client that calls it: two parsers can disagree about where a host name ends.
 """
 
+import re
+
 import httpx
 
 from cardbot.errors import SettingsError
 from cardbot.forms import is_loopback
 
-DINGTALK_DOMAINS = (".dingtalk.com", ".dingtalk.io")
-"""What DingTalk's host names end in: inside China and overseas. Documented: open.dingtalk.com and help.dingtalk.io,
-read 2026-11. The dot belongs to it: `notdingtalk.com` is somebody else's."""
+DINGTALK_HOST = re.compile(r"(?:[a-z0-9-]+\.)+dingtalk\.(?:com|io)")
+"""DingTalk's host names: inside China and overseas. Documented: open.dingtalk.com and help.dingtalk.io, read 2026-11.
+Plain letters only: a proxy may well end the host of `evil.example%2F.dingtalk.com` elsewhere than we do."""
 
 
 def endpoint_at(address: str) -> httpx.URL:
@@ -36,4 +38,5 @@ def is_trusted_webhook(url: httpx.URL, *, endpoint: httpx.URL) -> bool:
     if is_loopback(url.host):
         # Only a simulated DingTalk hands out such webhooks.
         return is_loopback(endpoint.host) and url.scheme in ("http", "https")
-    return url.scheme == "https" and url.host.endswith(DINGTALK_DOMAINS)
+    plain = not url.userinfo and url.port is None  # 443 is none
+    return url.scheme == "https" and plain and DINGTALK_HOST.fullmatch(url.host) is not None

@@ -4,9 +4,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Self
 
-from cardbot.errors import CardLost
 from cardbot.messages import Incoming
-from cardbot.ports import Card
+from cardbot.ports import Card, NoCard, Watcher
 
 
 class NoCards:
@@ -19,8 +18,9 @@ class NoCards:
         pass
 
     @asynccontextmanager
-    async def open(self, incoming: Incoming, reply_id: str) -> AsyncGenerator[Card]:
+    async def open(self, incoming: Incoming, reply_id: str, watch: Watcher) -> AsyncGenerator[Card]:
         """A card that shows nothing."""
+        watch.lost()
         yield NoCard("No card template is configured.")
 
     @asynccontextmanager
@@ -30,21 +30,3 @@ class NoCards:
 
     def share(self, processes: int) -> None:
         """Nothing to share."""
-
-
-class NoCard:
-    """The card of a chat that can show none: whoever finishes it is told so. Implements `ports.Card`."""
-
-    def __init__(self, why: str) -> None:
-        self._why = why
-
-    def show(self, markdown: str) -> None:
-        """Nothing to do."""
-
-    async def finish(self, markdown: str) -> None:
-        """Raises `CardLost` with the whole text."""
-        raise CardLost(self._why, unseen=markdown)
-
-    async def fail(self, markdown: str) -> None:
-        """Raises `CardLost` with the whole text."""
-        raise CardLost(self._why, unseen=markdown)

@@ -28,6 +28,7 @@ from cardbot.errors import (
     QuotaExhausted,
     Throttled,
 )
+from cardbot.harmless import harmless
 
 DEFAULT_ENDPOINT = "https://api.dingtalk.com"
 
@@ -190,7 +191,7 @@ class OpenApi:
             out_track_id=frame.out_track_id,
             guid=frame.guid,
             key=frame.key,
-            content=frame.content,
+            content=harmless(frame.content),
             is_full=True,  # a markdown variable takes nothing else (documented: api-streamingupdate)
             is_finalize=frame.finalize,
             is_error=frame.error,
@@ -205,7 +206,9 @@ class OpenApi:
         """Set some variables of a card; the others keep their values."""
         request = card_models.UpdateCardRequest(
             out_track_id=out_track_id,
-            card_data=card_models.UpdateCardRequestCardData(card_param_map=dict(params)),
+            card_data=card_models.UpdateCardRequestCardData(
+                card_param_map={name: harmless(value) for name, value in params.items()}
+            ),
             card_update_options=card_models.UpdateCardRequestCardUpdateOptions(update_card_data_by_key=True),
             user_id_type=USER_ID,
         )
@@ -290,12 +293,13 @@ class OpenApi:
 
 def markdown_param(title: str, markdown: str) -> str:
     """The `msgParam` of a markdown message: JSON as text."""
-    return json.dumps({"title": title, "text": markdown}, ensure_ascii=False, separators=(",", ":"))
+    message = {"title": harmless(title), "text": harmless(markdown)}
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
 
 
 def _card_request(card: NewCard, *, robot_code: str) -> Any:
     """The typed request for a card in its kind of chat."""
-    preview = {"ZH_CN": card.preview_zh, "EN_US": card.preview_en}
+    preview = {"ZH_CN": harmless(card.preview_zh), "EN_US": harmless(card.preview_en)}
     # The list of chats follows the card's text instead of keeping the first preview. Seen: public connectors, 2026-11.
     extension = {"dynamicSummary": "true"}
     request = card_models.CreateAndDeliverRequest(

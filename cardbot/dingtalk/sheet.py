@@ -117,18 +117,24 @@ class Sheet:
         return sheet
 
     @property
+    def never_seen(self) -> bool:
+        """Whether it is not in the chat, and never will be."""
+        return self.settled and not self._created
+
+    @property
     def seen(self) -> bool:
         """Whether it is in the chat, or never will be: only then may the card that follows it be put there."""
         return self._created or self.settled
 
     def show(self, markdown: str, now: float) -> bool:
         """Take the newest text; older text is of no more interest. Returns whether the lane's wish changed."""
-        before = self.lane.rank
         if self._text == self._rendered:
             self._unseen_since = now
         self._text = markdown
+        if self.lane.rank is not None:
+            return False  # what it wants will hold this text
         self._plan(now)
-        return self.lane.rank is not before
+        return self.lane.rank is not None
 
     def finish(self, markdown: str, now: float, *, failed: bool) -> None:
         """The last text. Nothing may be shown after it."""

@@ -28,6 +28,7 @@ from cardbot.errors import (
     Throttled,
     WebhookExpired,
 )
+from cardbot.harmless import harmless
 from cardbot.messages import ChatKind, Incoming
 from cardbot.texts import Texts
 
@@ -76,11 +77,11 @@ class Replies:
         """
         markdown = markdown.encode("utf-8", "replace").decode()  # half a surrogate pair has no bytes to count
         title = render.snippet(markdown) or self._texts.answer_title
-        left = deque(_pieces(markdown, BODY_LIMIT, lambda piece: len(_body(title, piece))))
+        left = deque(_pieces(markdown, BODY_LIMIT, lambda piece: len(_body(title, piece, name=uuid.UUID(int=0)))))
         try:
             url = self._webhook_of(incoming)
             while left:
-                await self._post(url, _body(title, left[0]))
+                await self._post(url, _body(title, left[0], name=_name(incoming, len(left), left[0])))
                 left.popleft()
         except DingTalkError as error:
             if not _did_nothing(error):
@@ -161,13 +162,21 @@ def _robot_can_reach(incoming: Incoming) -> bool:
     return incoming.chat.kind is ChatKind.GROUP or bool(incoming.sender.staff_id)
 
 
+REPLIES = uuid.UUID("b7d1f0a2-3c5e-4f0b-8a43-9d2b6e1c7f58")
+"""The namespace of the ids of plain replies. Made up."""
+
 _JSON = {"content-type": "application/json; charset=utf-8"}
 
 
-def _body(title: str, piece: str) -> bytes:
-    """One webhook message. `msgUuid` is what DingTalk knows a repetition by."""
-    markdown = {"title": title, "text": piece}
-    return encoded({"msgtype": "markdown", "markdown": markdown, "msgUuid": str(uuid.uuid4())})
+def _body(title: str, piece: str, *, name: uuid.UUID) -> bytes:
+    """One webhook message. Its name is what DingTalk knows a repetition by."""
+    markdown = {"title": harmless(title), "text": harmless(piece)}
+    return encoded({"msgtype": "markdown", "markdown": markdown, "msgUuid": str(name)})
+
+
+def _name(incoming: Incoming, left: int, piece: str) -> uuid.UUID:
+    """The name of a piece of a reply, with so many left to send. Whoever takes over after a crash finds the same."""
+    return uuid.uuid5(REPLIES, f"{incoming.message_id} {left} {piece}")
 
 
 def _pieces(markdown: str, limit: int, weight: Callable[[str], int]) -> list[str]:

@@ -32,6 +32,7 @@ from cardbot.errors import (
 )
 from cardbot.messages import Person
 from cardbot.pacing import FLOOR, SPACING, Frames
+from cardbot.ports import Unwatched
 from cardbot.texts import EN
 from tests.values import DIRECT, GROUP, direct, new_id
 from tests.virtual import in_virtual_time
@@ -110,7 +111,7 @@ async def writer(
 @in_virtual_time
 async def test_a_card_appears_before_any_text() -> None:
     api = Api()
-    async with writer(api) as cards, cards.open(DIRECT, new_id()):
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()):
         await anyio.sleep(1)
     assert api.kinds == ["create"]
     assert api.cards[0].space == DirectSpace("user0001")
@@ -121,7 +122,7 @@ async def test_a_card_appears_before_any_text() -> None:
 @in_virtual_time
 async def test_in_a_group_the_asker_is_mentioned() -> None:
     api = Api()
-    async with writer(api) as cards, cards.open(GROUP, new_id()):
+    async with writer(api) as cards, cards.open(GROUP, new_id(), Unwatched()):
         await anyio.sleep(1)
     assert api.cards[0].space == GroupSpace("cidGROUP==")
     assert api.cards[0].at == {"user0001": "Ada"}
@@ -130,7 +131,7 @@ async def test_in_a_group_the_asker_is_mentioned() -> None:
 @in_virtual_time
 async def test_newest_text_wins_and_frames_keep_their_distance() -> None:
     api = Api()
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         for length in range(1, 301):
             card.show("x" * length)
             await anyio.sleep(0.01)
@@ -148,7 +149,7 @@ async def test_newest_text_wins_and_frames_keep_their_distance() -> None:
 @in_virtual_time
 async def test_the_last_text_before_a_pause_is_not_left_unsent() -> None:
     api = Api()
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         card.show("one")
         await anyio.sleep(1)
         card.show("one two")
@@ -159,7 +160,7 @@ async def test_the_last_text_before_a_pause_is_not_left_unsent() -> None:
 @in_virtual_time
 async def test_text_that_cannot_be_shown_yet_costs_no_frame() -> None:
     api = Api()
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         card.show("See ")
         await anyio.sleep(2)
         card.show("See [the li")
@@ -172,7 +173,7 @@ async def test_text_that_cannot_be_shown_yet_costs_no_frame() -> None:
 @in_virtual_time
 async def test_final_frame_waits_for_the_call_under_way_and_the_spacing() -> None:
     api = Api()
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         card.show("one")
         await anyio.sleep(LATENCY + SPACING + 0.05)
         await card.finish("one two")
@@ -183,7 +184,7 @@ async def test_final_frame_waits_for_the_call_under_way_and_the_spacing() -> Non
 @in_virtual_time
 async def test_an_answer_quicker_than_its_card_is_finished_without_a_text_frame() -> None:
     api = Api()
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         await card.finish("Hello")
     assert api.kinds == ["create", "final"]
     assert api.calls[1].at == pytest.approx(LATENCY + SPACING)
@@ -192,7 +193,7 @@ async def test_an_answer_quicker_than_its_card_is_finished_without_a_text_frame(
 @in_virtual_time
 async def test_nothing_is_sent_after_the_final_frame() -> None:
     api = Api()
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         await card.finish("Hello")
         card.show("Hello again")
         await anyio.sleep(60)
@@ -202,7 +203,7 @@ async def test_nothing_is_sent_after_the_final_frame() -> None:
 @in_virtual_time
 async def test_a_failed_answer_leaves_the_card_in_its_failed_state() -> None:
     api = Api()
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         await card.fail("Half\n\nno credit")
     assert (api.kinds, api.calls[-1].content) == (["create", "failed"], "Half\n\nno credit")
 
@@ -211,7 +212,7 @@ async def test_a_failed_answer_leaves_the_card_in_its_failed_state() -> None:
 async def test_a_template_without_a_failed_state_is_finished_instead() -> None:
     api = Api()
     api.always["failed"] = rejected("unknownError", 500)
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         await card.fail("Half\n\nno credit")
     assert (api.kinds, api.calls[-1].content) == (["create", "failed", "final"], "Half\n\nno credit")
 
@@ -220,7 +221,7 @@ async def test_a_template_without_a_failed_state_is_finished_instead() -> None:
 async def test_a_throttled_text_frame_is_followed_by_a_newer_one() -> None:
     api = Api()
     api.errors["frame"] = [BUSY]
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         card.show("one")
         await anyio.sleep(0.9)
         card.show("one two")
@@ -237,7 +238,7 @@ async def test_a_throttled_text_frame_is_followed_by_a_newer_one() -> None:
 async def test_a_throttled_final_frame_is_repeated_until_it_is_accepted() -> None:
     api = Api()
     api.errors["final"] = [BUSY] * 5
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         await card.finish("Hello")
     assert api.kinds == ["create", *["final"] * 6]
 
@@ -246,7 +247,7 @@ async def test_a_throttled_final_frame_is_repeated_until_it_is_accepted() -> Non
 async def test_a_final_frame_of_unknown_outcome_keeps_its_guid() -> None:
     api = Api()
     api.errors["final"] = [LOST, LOST]
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         await card.finish("Hello")
     finals = [call for call in api.calls if call.kind == "final"]
     assert len(finals) == 3
@@ -257,7 +258,7 @@ async def test_a_final_frame_of_unknown_outcome_keeps_its_guid() -> None:
 async def test_a_text_frame_of_unknown_outcome_is_repeated_with_its_guid_or_newer_text() -> None:
     api = Api()
     api.errors["frame"] = [LOST, LOST]
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         card.show("one")
         await anyio.sleep(2.0)
         card.show("one two")
@@ -272,7 +273,7 @@ async def test_a_text_frame_of_unknown_outcome_is_repeated_with_its_guid_or_newe
 async def test_a_card_that_is_there_already_was_created_by_the_try_before() -> None:
     api = Api()
     api.errors["create"] = [LOST, rejected("param.cardAlreadyExist")]
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         await card.finish("Hello")
     assert api.kinds == ["create", "create", "final"]
     assert len({card.out_track_id for card in api.cards}) == 1
@@ -283,7 +284,7 @@ async def test_a_creation_that_stays_unknown_is_probed_by_the_final_frame() -> N
     api = Api()
     api.always["create"] = LOST
     api.always["final"] = rejected("param.stream.outTrackId")
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         with pytest.raises(CardLost) as lost:
             await card.finish("Hello")
     assert lost.value.unseen == "Hello"
@@ -300,7 +301,7 @@ def test_a_refused_card_is_lost_at_once(error: Exception) -> None:
     async def run() -> None:
         api = Api()
         api.always["create"] = error
-        async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+        async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
             card.show("Hel")
             await anyio.sleep(5)
             before = anyio.current_time()
@@ -317,7 +318,7 @@ def test_a_refused_card_is_lost_at_once(error: Exception) -> None:
 async def test_a_refused_final_frame_leaves_a_hint_and_the_text_to_somebody_else() -> None:
     api = Api()
     api.errors["final"] = [rejected("param.invalid")]
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         with pytest.raises(CardLost) as lost:
             await card.finish("Hello")
     assert lost.value.unseen == "Hello"
@@ -330,7 +331,7 @@ def test_a_text_that_may_not_be_shown_ends_the_card_with_a_sentence_and_goes_no_
     async def run() -> None:
         api = Api()
         api.errors["final"] = [ContentRefused("unsafe", status=400, code="param.contentUnsafe")]
-        async with writer(api, template=template) as cards, cards.open(DIRECT, new_id()) as card:
+        async with writer(api, template=template) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
             await card.finish("Hello")
         assert [call.content for call in api.calls if call.kind in ("final", "failed")] == ["Hello", EN.withheld]
         assert api.calls[-1].kind == ("failed" if template is OWN else "update")
@@ -344,7 +345,7 @@ async def test_a_card_that_takes_no_frame_at_all_is_closed_by_an_update() -> Non
     """With a wrong content key every frame draws 500 `unknownError`; the card must not spin for ever."""
     api = Api()
     api.always["frame"] = api.always["final"] = rejected("unknownError", 500)
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         card.show("Hel")
         await anyio.sleep(5)
         with pytest.raises(CardLost):
@@ -357,7 +358,7 @@ async def test_a_card_that_takes_no_frame_at_all_is_closed_by_an_update() -> Non
 async def test_without_the_streaming_permission_the_card_is_closed_by_an_update() -> None:
     api = Api()
     api.always["frame"] = api.always["final"] = DENIED
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         card.show("Hel")
         await anyio.sleep(5)
         with pytest.raises(CardLost):
@@ -369,7 +370,7 @@ async def test_without_the_streaming_permission_the_card_is_closed_by_an_update(
 async def test_a_card_whose_final_frame_is_never_accepted_says_where_to_look() -> None:
     api = Api()
     api.always["final"] = BUSY
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         before = anyio.current_time()
         with pytest.raises(CardLost) as lost:
             await card.finish("Hello")
@@ -384,7 +385,7 @@ async def test_a_card_whose_final_frame_is_never_accepted_says_where_to_look() -
 async def test_a_card_that_takes_no_call_at_all_is_given_up_in_time() -> None:
     api = Api()
     api.always["final"] = api.always["update"] = BUSY
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         before = anyio.current_time()
         with pytest.raises(CardLost):
             await card.finish("Hello")
@@ -402,7 +403,7 @@ def test_an_end_that_was_under_way_when_time_was_up_counts(template: Template) -
         last = "final" if template is OWN else "update"
         api.latency = lambda kind: 14.0 if kind == last and api.kinds[:-1].count(last) else LATENCY
         api.errors[last] = [LOST if template is OWN else None, LOST, LOST, LOST]
-        async with writer(api, template=template) as cards, cards.open(DIRECT, new_id()) as card:
+        async with writer(api, template=template) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
             await card.finish("Hello")
             assert anyio.current_time() > FINISH_TIMEOUT
         assert EN.elsewhere not in [call.content for call in api.calls]
@@ -415,7 +416,7 @@ def test_an_end_that_was_under_way_when_time_was_up_counts(template: Template) -
 async def test_a_card_that_may_have_been_created_is_closed_when_time_is_up() -> None:
     api = Api()
     api.latency = lambda kind: 1000.0 if kind == "create" else LATENCY
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         with pytest.raises(CardLost) as lost:
             await card.finish("Hello")
     assert lost.value.unseen == "Hello"
@@ -426,7 +427,7 @@ async def test_a_card_that_may_have_been_created_is_closed_when_time_is_up() -> 
 async def test_a_caller_with_a_deadline_learns_of_the_loss_before_it() -> None:
     api = Api()
     api.always["final"] = BUSY
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         with anyio.fail_after(4), pytest.raises(CardLost) as lost:
             await card.finish("Hello")
     assert lost.value.unseen == "Hello"
@@ -437,7 +438,7 @@ async def test_a_caller_with_a_deadline_learns_of_the_loss_before_it() -> None:
 async def test_a_shared_card_that_refuses_to_begin_is_closed_at_once() -> None:
     api = Api()
     api.errors["update"] = [rejected("param.invalid")]
-    async with writer(api, template=SHARED_TEMPLATE) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api, template=SHARED_TEMPLATE) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         card.show("Hel")
         await anyio.sleep(5)
         with pytest.raises(CardLost) as lost:
@@ -451,7 +452,7 @@ async def test_a_shared_card_that_refuses_to_begin_is_closed_at_once() -> None:
 async def test_a_closing_update_refused_with_the_text_is_made_without_it() -> None:
     api = Api()
     api.errors["update"] = [None, rejected("param.invalid")]
-    async with writer(api, template=SHARED_TEMPLATE) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api, template=SHARED_TEMPLATE) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         with pytest.raises(CardLost) as lost:
             await card.finish("Hello")
     assert lost.value.unseen == "Hello"
@@ -462,7 +463,7 @@ async def test_a_closing_update_refused_with_the_text_is_made_without_it() -> No
 async def test_a_card_that_seems_gone_to_a_text_frame_is_finished_all_the_same() -> None:
     api = Api()
     api.errors["frame"] = [rejected("param.stream.outTrackId")]
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         card.show("Hel")
         await anyio.sleep(5)
         await card.finish("Hello")
@@ -474,7 +475,7 @@ async def test_an_answer_that_nobody_understands_costs_one_more_try() -> None:
     api = Api()
     api.errors["create"] = [AttributeError("'str' object has no attribute 'get'")]
     api.errors["final"] = [AttributeError("again")]
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         await card.finish("Hello")
     assert api.kinds == ["create", "create", "final", "final"]
 
@@ -488,7 +489,11 @@ async def test_a_fault_in_one_cards_text_stops_neither_its_end_nor_other_cards()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cardbot.dingtalk.sheet.partial", broken)
-        async with writer(api) as cards, cards.open(DIRECT, new_id()) as card, cards.open(GROUP, new_id()) as other:
+        async with (
+            writer(api) as cards,
+            cards.open(DIRECT, new_id(), Unwatched()) as card,
+            cards.open(GROUP, new_id(), Unwatched()) as other,
+        ):
             card.show("Hel")
             await anyio.sleep(5)
             await card.finish("Hello")
@@ -506,7 +511,7 @@ async def test_a_text_with_nothing_new_to_show_is_not_looked_at_for_every_event(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cardbot.dingtalk.sheet.partial", counted)
-        async with writer(Api()) as cards, cards.open(DIRECT, new_id()) as card:
+        async with writer(Api()) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
             for length in range(1000):
                 card.show("See [" + "x" * length)
                 await anyio.sleep(0.01)
@@ -516,7 +521,7 @@ async def test_a_text_with_nothing_new_to_show_is_not_looked_at_for_every_event(
 @in_virtual_time
 async def test_a_card_finished_twice_has_one_final_frame() -> None:
     api = Api()
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         with anyio.CancelScope() as first:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(card.finish, "Hello")
@@ -530,7 +535,7 @@ async def test_a_card_finished_twice_has_one_final_frame() -> None:
 @in_virtual_time
 async def test_text_shown_after_the_end_posts_no_further_card() -> None:
     api = Api()
-    async with writer(api, card_characters=500) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api, card_characters=500) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         await card.finish("Hello")
         card.show("word " * 250)
         await anyio.sleep(10)
@@ -542,7 +547,7 @@ async def test_pages_after_a_card_that_was_never_there_are_not_posted() -> None:
     api = Api()
     api.always["create"] = NotDelivered("spaceId is illegal")
     text = "\n\n".join(["first " * 60, "second " * 60])
-    async with writer(api, card_characters=500) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api, card_characters=500) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         with pytest.raises(CardLost) as lost:
             await card.finish(text)
         assert anyio.current_time() < 1
@@ -554,7 +559,7 @@ async def test_pages_after_a_card_that_was_never_there_are_not_posted() -> None:
 async def test_a_lost_card_that_had_nothing_more_to_say_is_no_loss() -> None:
     api = Api()
     api.errors["create"] = [None, rejected("param.templateNotExist")]
-    async with writer(api, card_characters=500) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api, card_characters=500) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         card.show("word " * 150)
         await anyio.sleep(2)
         await card.finish("Censored")
@@ -565,7 +570,7 @@ async def test_a_lost_card_that_had_nothing_more_to_say_is_no_loss() -> None:
 @in_virtual_time
 async def test_a_text_replaced_by_a_shorter_one_leaves_further_cards_at_once() -> None:
     api = Api()
-    async with writer(api, card_characters=500) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api, card_characters=500) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         card.show("word " * 150)
         await anyio.sleep(3)
         card.show("Censored")
@@ -578,9 +583,9 @@ async def test_a_text_replaced_by_a_shorter_one_leaves_further_cards_at_once() -
 async def test_a_card_left_during_a_call_gives_its_place_back() -> None:
     api = Api()
     async with writer(api, qps=1) as cards:
-        async with cards.open(DIRECT, new_id()):
+        async with cards.open(DIRECT, new_id(), Unwatched()):
             await anyio.sleep(LATENCY / 2)
-        async with cards.open(GROUP, new_id()):
+        async with cards.open(GROUP, new_id(), Unwatched()):
             await anyio.sleep(2)
     assert [call.at for call in api.calls] == pytest.approx([0, LATENCY + 1.0])
 
@@ -591,7 +596,7 @@ async def test_two_hundred_cards_all_get_text_and_no_end_waits_for_text() -> Non
     waits: list[float] = []
 
     async def answer(number: int) -> None:
-        async with cards.open(direct(message_id=f"msg-{number}"), new_id()) as card:
+        async with cards.open(direct(message_id=f"msg-{number}"), new_id(), Unwatched()) as card:
             for length in range(120 + number // 5):
                 card.show(f"{number} " + "x" * length)
                 await anyio.sleep(0.5)
@@ -617,7 +622,7 @@ async def test_a_call_that_hangs_is_given_up_and_tried_again() -> None:
     api = Api()
     times = iter([LATENCY, 1000.0, LATENCY])
     api.latency = lambda kind: next(times)
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         await card.finish("Hello")
     assert api.kinds == ["create", "final", "final"]
 
@@ -625,7 +630,7 @@ async def test_a_call_that_hangs_is_given_up_and_tried_again() -> None:
 @in_virtual_time
 async def test_the_shared_template_is_told_each_state() -> None:
     api = Api()
-    async with writer(api, template=SHARED_TEMPLATE) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api, template=SHARED_TEMPLATE) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         card.show("Hel")
         await anyio.sleep(3)
         await card.finish("Hello")
@@ -640,7 +645,7 @@ async def test_the_shared_template_is_told_each_state() -> None:
 async def test_the_shared_templates_closing_update_is_repeated_like_a_final_frame() -> None:
     api = Api()
     api.errors["update"] = [None, BUSY, LOST]
-    async with writer(api, template=SHARED_TEMPLATE) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api, template=SHARED_TEMPLATE) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         await card.finish("Hello")
     assert api.kinds == ["create", "update", "final", "update", "update", "update"]
 
@@ -649,7 +654,7 @@ async def test_the_shared_templates_closing_update_is_repeated_like_a_final_fram
 async def test_a_long_text_goes_on_in_a_second_card() -> None:
     api = Api()
     text = "\n\n".join(f"Paragraph {number}. " + "word " * 10 for number in range(20))
-    async with writer(api, card_characters=500) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api, card_characters=500) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         card.show(text[:300])
         await anyio.sleep(2)
         card.show(text)
@@ -665,7 +670,7 @@ async def test_a_long_text_goes_on_in_a_second_card() -> None:
 async def test_a_further_card_is_put_into_the_chat_after_the_one_before() -> None:
     api = Api()
     api.errors["create"] = [LOST, None, LOST]
-    async with writer(api, card_characters=500) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api, card_characters=500) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         await card.finish("word " * 250)
     creations = [call.card for call in api.calls if call.kind == "create"]
     first, second, third = dict.fromkeys(creations)
@@ -677,7 +682,7 @@ async def test_only_the_part_that_no_card_shows_is_unseen() -> None:
     api = Api()
     text = "\n\n".join(["first " * 60, "second " * 60])
     api.errors["create"] = [None, rejected("param.templateNotExist")]
-    async with writer(api, card_characters=500) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api, card_characters=500) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         with pytest.raises(CardLost) as lost:
             await card.finish(text)
     assert "second" in lost.value.unseen
@@ -687,7 +692,7 @@ async def test_only_the_part_that_no_card_shows_is_unseen() -> None:
 @in_virtual_time
 async def test_a_further_card_whose_text_was_replaced_says_so() -> None:
     api = Api()
-    async with writer(api, card_characters=500) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api, card_characters=500) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         card.show("word " * 150)
         await anyio.sleep(2)
         await card.finish("Censored")
@@ -699,7 +704,7 @@ async def test_a_further_card_whose_text_was_replaced_says_so() -> None:
 async def test_a_direct_chat_with_an_outsider_can_show_no_card() -> None:
     api = Api()
     outsider = direct(sender=Person("$:LWCP_v1:$9", "", "Eve"))
-    async with writer(api) as cards, cards.open(outsider, new_id()) as card:
+    async with writer(api) as cards, cards.open(outsider, new_id(), Unwatched()) as card:
         card.show("Hel")
         with pytest.raises(CardLost) as lost:
             await card.finish("Hello")
@@ -709,7 +714,7 @@ async def test_a_direct_chat_with_an_outsider_can_show_no_card() -> None:
 
 @in_virtual_time
 async def test_without_a_template_every_card_is_lost_from_the_start() -> None:
-    async with NoCards() as cards, cards.open(DIRECT, new_id()) as card:
+    async with NoCards() as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         card.show("Hel")
         with pytest.raises(CardLost) as lost:
             await card.fail("Hello")
@@ -721,7 +726,7 @@ async def test_fifty_answers_at_once_stay_below_the_ceiling_and_all_finish() -> 
     api = Api()
 
     async def answer(number: int) -> None:
-        async with cards.open(direct(message_id=f"msg-{number}"), new_id()) as card:
+        async with cards.open(direct(message_id=f"msg-{number}"), new_id(), Unwatched()) as card:
             for length in range(1, 101):
                 card.show(f"{number} " + "x" * length)
                 await anyio.sleep(0.1)
@@ -741,7 +746,7 @@ async def test_fifty_answers_at_once_stay_below_the_ceiling_and_all_finish() -> 
 async def test_a_cancelled_program_still_finishes_a_card_whose_owner_insists() -> None:
     api = Api()
     with anyio.CancelScope() as program:
-        async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+        async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
             card.show("Hel")
             await anyio.sleep(2)
             program.cancel()
@@ -773,7 +778,7 @@ class Crowd(Api):
 
 
 async def speak(cards: CardWriter, seconds: int) -> None:
-    async with cards.open(DIRECT, new_id()) as card:
+    async with cards.open(DIRECT, new_id(), Unwatched()) as card:
         for length in range(1, seconds * 10):
             card.show("x" * length)
             await anyio.sleep(0.1)
@@ -796,7 +801,7 @@ async def test_a_limit_that_is_lower_than_thought_is_found_and_no_answer_breaks(
 async def test_a_throttle_is_never_seen_and_the_text_comes_later() -> None:
     api = Api()
     api.errors["frame"] = [BUSY, BUSY]
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as card:
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
         card.show("word " * 10)
         await anyio.sleep(5)
         card.show("word " * 20)
@@ -807,7 +812,11 @@ async def test_a_throttle_is_never_seen_and_the_text_comes_later() -> None:
 @in_virtual_time
 async def test_once_the_month_is_used_up_open_cards_are_closed_if_possible_and_no_more_is_called() -> None:
     api = Api()
-    async with writer(api) as cards, cards.open(DIRECT, new_id()) as first, cards.open(DIRECT, new_id()) as second:
+    async with (
+        writer(api) as cards,
+        cards.open(DIRECT, new_id(), Unwatched()) as first,
+        cards.open(DIRECT, new_id(), Unwatched()) as second,
+    ):
         await anyio.sleep(1)
         api.always = dict.fromkeys(("create", "frame", "final", "update"), QUOTA)
         first.show("one")
@@ -819,7 +828,7 @@ async def test_once_the_month_is_used_up_open_cards_are_closed_if_possible_and_n
             with pytest.raises(CardLost) as lost:
                 await card.finish(text)
             assert lost.value.unseen == text
-        async with cards.open(DIRECT, new_id()) as third:
+        async with cards.open(DIRECT, new_id(), Unwatched()) as third:
             with pytest.raises(CardLost):
                 await third.finish("three")
     assert api.kinds == ["create", "create", "frame", "update", "update"]
@@ -834,9 +843,9 @@ async def test_the_admin_is_told_once_that_the_month_is_used_up() -> None:
     with capture_logs() as logs:
         async with (
             writer(api) as cards,
-            cards.open(DIRECT, new_id()),
-            cards.open(DIRECT, new_id()),
-            cards.open(DIRECT, new_id()),
+            cards.open(DIRECT, new_id(), Unwatched()),
+            cards.open(DIRECT, new_id(), Unwatched()),
+            cards.open(DIRECT, new_id(), Unwatched()),
         ):
             await anyio.sleep(10)
     told = [entry for entry in logs if entry["event"] == "month_used_up"]
@@ -851,14 +860,14 @@ async def test_with_the_next_month_cards_come_back() -> None:
     api = Api()
     api.errors["create"] = [QUOTA]
     async with writer(api, wall=lambda: now) as cards:
-        async with cards.open(DIRECT, new_id()):
+        async with cards.open(DIRECT, new_id(), Unwatched()):
             await anyio.sleep(1)
         now = datetime(2026, 11, 30, 15, 59, tzinfo=UTC).timestamp()  # a minute before it is December in China
-        async with cards.open(DIRECT, new_id()):
+        async with cards.open(DIRECT, new_id(), Unwatched()):
             await anyio.sleep(1)
         assert api.kinds == ["create"]
         now = datetime(2026, 11, 30, 16, 0, tzinfo=UTC).timestamp()
-        async with cards.open(DIRECT, new_id()) as card:
+        async with cards.open(DIRECT, new_id(), Unwatched()) as card:
             await card.finish("Hello")
     assert api.kinds == ["create", "create", "final"]
 
@@ -897,7 +906,10 @@ async def test_a_spent_budget_opens_no_more_cards() -> None:
     budget = Budget(3)
     budget.call(MIDDLE)
     budget.call(MIDDLE)
-    async with writer(api, budget=budget, wall=lambda: MIDDLE) as cards, cards.open(DIRECT, new_id()) as card:
+    async with (
+        writer(api, budget=budget, wall=lambda: MIDDLE) as cards,
+        cards.open(DIRECT, new_id(), Unwatched()) as card,
+    ):
         with pytest.raises(CardLost) as lost:
             await card.finish("Hello")
     assert lost.value.unseen == "Hello"
@@ -954,7 +966,7 @@ async def test_a_card_that_is_found_goes_on_without_being_created() -> None:
 async def test_the_last_frame_is_the_same_whoever_sends_it() -> None:
     """Killed between the last frame and the note that it was sent: the next process repeats it, guid and all."""
     first, second = Api(), Api()
-    async with writer(first) as cards, cards.open(DIRECT, "r1") as card:
+    async with writer(first) as cards, cards.open(DIRECT, "r1", Unwatched()) as card:
         await card.finish("Hello")
     async with writer(second) as cards, cards.resume(DIRECT, "r1", "Hello") as card:
         await card.finish("Hello")

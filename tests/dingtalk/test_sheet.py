@@ -31,7 +31,7 @@ from cardbot.errors import (
 from cardbot.events import Event, Failed, Identified, MessageEnded, TextDelta, TextReplaced
 from cardbot.messages import Incoming, Question
 from cardbot.pacing import Frames
-from cardbot.ports import Card
+from cardbot.ports import Card, Watcher
 from cardbot.reply import Desk, reply
 from cardbot.texts import EN
 from tests.values import desk_of, direct
@@ -206,9 +206,9 @@ class Chat:
         return desk_of(source=self, cards=self, webhook=self)
 
     @asynccontextmanager
-    async def open(self, incoming: Incoming, reply_id: str) -> AsyncGenerator[Card]:
+    async def open(self, incoming: Incoming, reply_id: str, watch: Watcher) -> AsyncGenerator[Card]:
         chat = self
-        async with self.writer.open(incoming, reply_id) as card:
+        async with self.writer.open(incoming, reply_id, watch) as card:
 
             class Noted:
                 def show(self, markdown: str) -> None:

@@ -340,11 +340,13 @@ async def test_what_a_peer_that_does_not_read_was_to_be_told_is_not_told_too_lat
     async with gateway() as there, streaming(there.url, box):
         old = await there.connected()
         old.transport.pause_reading()
-        with suppress(ConnectionClosed):
+        with suppress(ConnectionClosed), anyio.move_on_after(8):
             for number in range(200):  # 20 MB that do not shrink: more than the buffers of both sides hold
                 await old.send(frame(f"p{number}", kind="SYSTEM", topic="ping", data=os.urandom(100_000).hex()))
-        await there.connected(2)
-        old.transport.resume_reading()
+        try:
+            await there.connected(2)
+        finally:
+            old.transport.resume_reading()
         await there.until(lambda: there.closed == 1)
         assert len(there.acks) < 200
 
@@ -802,7 +804,7 @@ async def test_a_thousand_reconnects_leave_neither_tasks_nor_memory_behind() -> 
                     tasks.append(len(asyncio.all_tasks()))
     finally:
         tracemalloc.stop()
-    assert max(tasks) <= 30, tasks
+    assert max(tasks[1:]) <= tasks[0] + 5, tasks
     assert sizes[-1] - sizes[0] < 200_000, sizes
 
 
