@@ -28,10 +28,12 @@ from cardbot.errors import (
 
 if TYPE_CHECKING:
     from cardbot.settings import DifySettings
+    from cardbot.texts import Language
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 say = Console(stderr=True, highlight=False)
 _T = TypeVar("_T", bound="DifySettings")
+_E = TypeVar("_E", bound=Exception)
 
 EnvFile = Annotated[
     Path, typer.Option("--env-file", help="Settings that are not in the environment; skipped if it does not exist.")
@@ -128,33 +130,81 @@ def ask(question: Annotated[str, typer.Argument(help="What to ask.")], env_file:
 
 @app.command()
 def playground(
-    once: Annotated[str, typer.Option(help="The question. The card's growth is printed here as it happens.")],
+    once: Annotated[
+        str | None, typer.Option(help="Ask this one question here; the card's growth is printed as it happens.")
+    ] = None,
     env_file: EnvFile = DEFAULT_ENV_FILE,
+    port: Annotated[int, typer.Option(help="Port of the page on 127.0.0.1; 0 takes a free one.")] = 0,
+    record: Annotated[Path | None, typer.Option(help="Keep the run in this file.")] = None,
+    replay: Annotated[Path | None, typer.Option(help="Show a run that --record kept; nothing else is started.")] = None,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
 ) -> None:
-    """Try the robot without any account: a simulated DingTalk, and a scripted Dify unless DIFY_API_KEY is set."""
-    try:
-        from cardbot.playground.once import Sight, ask_once
-        from cardbot.playground.samples import language_of
-    except ModuleNotFoundError as exc:
-        _stop(f"The playground needs the package {exc.name}: pip install 'cardbot[web]'.")
+    """Try the robot in the browser without any account; DIFY_API_KEY makes your own Dify app answer."""
     from cardbot.logs import set_up
     from cardbot.settings import DifySettings, is_set
+
+    if once is not None:
+        _check_question(once)
+        if record or replay:
+            _stop("--once goes without --record and --replay: these keep and show runs of the page.")
+    set_up("ERROR")
+    dify = _load(DifySettings, env_file) if is_set("DIFY_API_KEY", env_file) and not replay else None
+    chosen = dify.language if dify and is_set("CARDBOT_LANGUAGE", env_file) else None
+    try:
+        if once is not None:
+            _play_once(once, dify, chosen)
+        else:
+            _play_page(dify, chosen, port=port, record=record, replay=replay, browser=browser)
+    except ModuleNotFoundError as exc:
+        _stop(f"The playground needs the package {exc.name}: pip install 'cardbot[web]'.")
+
+
+def _play_once(question: str, dify: "DifySettings | None", chosen: "Language | None") -> None:
+    from cardbot.playground.once import Sight, ask_once
+    from cardbot.playground.samples import language_of
     from cardbot.terminal import CardView
 
-    _check_question(once)
-    set_up("ERROR")
-    dify = _load(DifySettings, env_file) if is_set("DIFY_API_KEY", env_file) else None
-    language = dify.language if dify and is_set("CARDBOT_LANGUAGE", env_file) else language_of(once)
     stays: list[Sight] = []
 
     async def watch() -> None:
-        with CardView(once, "your Dify app" if dify else "a scripted Dify") as view:
-            stays.append(await ask_once(once, dify, language, view.show))
+        with CardView(question, "your Dify app" if dify else "a scripted Dify") as view:
+            stays.append(await ask_once(question, dify, chosen or language_of(question), view.show))
             view.end(stays[0])
 
     _run(watch)
     if stays[0].state == "failed":
         raise typer.Exit(1)
+
+
+def _play_page(
+    dify: "DifySettings | None",
+    chosen: "Language | None",
+    *,
+    port: int,
+    record: Path | None,
+    replay: Path | None,
+    browser: bool,
+) -> None:
+    from cardbot.playground.web import BadRecording, playground
+    from cardbot.playground.web import replay as replay_of
+
+    language = chosen or ("zh" if os.environ.get("LANG", "").startswith("zh") else "en")
+
+    async def show() -> None:
+        page_of = replay_of(replay, port=port) if replay else playground(dify, language, port=port, record_to=record)
+        async with page_of as page:
+            print(page, flush=True)
+            _say("The playground is at this address, on this machine only. Ctrl-C ends it.")
+            if browser:
+                await anyio.to_thread.run_sync(typer.launch, page)
+            with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                async for _ in signals:
+                    return
+
+    try:
+        _run(show)
+    except* (BadRecording, OSError) as group:
+        _stop(str(_first(group)))
 
 
 @app.command()
@@ -248,12 +298,11 @@ def _run(main: Callable[[], object], *, explain: Callable[[DifyError], str] | No
         raise typer.Exit(1) from None
 
 
-def _first(group: BaseExceptionGroup[CardbotError]) -> CardbotError:
+def _first(group: BaseExceptionGroup[_E]) -> _E:
     """What went wrong; task groups wrap it once each."""
-    error: BaseException = group
+    error: _E | BaseExceptionGroup[_E] = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, CardbotError)
     return error
 
 

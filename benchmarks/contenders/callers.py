@@ -24,6 +24,7 @@ from cardbot.dingtalk.openapi import Frame, OpenApi
 from cardbot.dingtalk.template import Template
 from cardbot.messages import Chat, ChatKind, Incoming, Person
 from cardbot.pacing import Frames
+from cardbot.ports import Unwatched
 from cardbot.texts import EN
 
 TEXT = Load(1, characters=900).answer_to("question")
@@ -131,7 +132,7 @@ async def writer(url: httpx.URL, calls: int) -> float:
     ):
 
         async def feed(number: int) -> None:
-            async with cards.open(_message(number), uuid.uuid4().hex) as card:
+            async with cards.open(_message(number), uuid.uuid4().hex, Unwatched()) as card:
                 for turn in range(10**6):
                     card.show(f"{turn} {TEXT}")
                     await anyio.sleep(0.4)

@@ -70,8 +70,19 @@ def beats(script: Script, turn: Turn, *, ping_every: float, linger: float) -> It
         due = next(pings) * ping_every
 
 
+def _tools(script: Script, turn: Turn) -> Iterator[Beat]:
+    """The seconds before the first token are shared out among the tools."""
+    if turn.app != "agent-chat":
+        return
+    each = script.first / max(1, len(script.tools))
+    for number, tool in enumerate(script.tools):
+        yield Beat(number * each, turn.tool_used(number + 1, tool, ""))
+        yield Beat((number + 1) * each, turn.tool_used(number + 1, tool, f"{tool}: done"))
+
+
 def _speech(script: Script, turn: Turn, linger: float) -> Iterator[Beat]:
     yield from (Beat(0.0, data) for data in turn.opening())
+    yield from _tools(script, turn)
     begun = False
     for at, delta in cues(script):
         if not begun:

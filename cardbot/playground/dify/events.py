@@ -54,6 +54,12 @@ class Turn:
         """What comes with the first token."""
         return [self._thought("")] if self.app == "agent-chat" else []
 
+    def tool_used(self, position: int, tool: str, observation: str) -> bytes:
+        """An assistant's tool: without an observation it is at work. seen: one `agent_thought` before, one after."""
+        used = {"observation": observation, "tool": tool, "tool_labels": {}, "tool_input": "{}", "message_files": []}
+        ids = {"task_id": self.task_id, "id": f"{self.run_id[:-2]}{position:02}", "position": position}
+        return self.release.event({**self._envelope("agent_thought"), **ids, "thought": "", **used})
+
     def delta(self, text: str) -> bytes:
         """A piece of the answer."""
         if self.app == "workflow":

@@ -20,6 +20,7 @@ class Script:
         cps: Characters per second on a schedule that does not drift. 0: as fast as the client reads.
         first: Seconds before the first token.
         think: Streamed before the answer as a `<think>` block.
+        tools: What an `agent-chat` app uses before the first token, one after the other; no other app has tools.
         end: How the stream ends. `normal`; `error`: as this release reports a failed model; `cut`: FIN in
             the middle of the body; `reset`: RST; `eof`: a proper end of the body, but no terminal event;
             `hang`: silence; `stall`: pings for ever.
@@ -34,6 +35,7 @@ class Script:
     cps: float = 0.0
     first: float = 0.0
     think: str = ""
+    tools: Sequence[str] = ()
     end: End = "normal"
     at: int | None = None
     replace: str = ""

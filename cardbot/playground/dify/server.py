@@ -109,7 +109,7 @@ class FakeDify:
         if app == "agent" and not self.release.reports_early_failures:
             raise ValueError(f"Dify {version} has no app mode 'agent': it came with 1.15.0")
         self.answers: deque[Answer] = deque()
-        self.default: Script | Callable[[str], Script] = Script()
+        self.default: Script | Callable[[str], Answer] = Script()
         self.requests: list[Recorded] = []
         self.files: list[Upload] = []
         self._history = History(app, self.release)
@@ -243,19 +243,20 @@ class FakeDify:
             turn = self._turn(body, user, Conversation("", user, 0))
             return Stream(200, self._sse(), failed_early(turn))
         turn = self._turn(body, user, conversation)
+        answer = self._next_answer(turn.query)
+        if not isinstance(answer, Script):
+            return await self._other(answer)
         message, run = self._history.begin(turn, conversation)
-        performance = Performance(self._script(turn.query), turn, message, run)
+        performance = Performance(answer, turn, message, run)
         if streaming:
             return Stream(200, self._sse(), await self._stage.stream(performance))
         value = await self._stage.block(performance)
         kind = "application/json" if self.release.old_json else "application/json; charset=utf-8"
         return Response(200, self.release.blocking(value), self._headers(kind))
 
-    def _script(self, query: str) -> Script:
+    def _next_answer(self, query: str) -> Answer:
         if self.answers:
-            answer = self.answers.popleft()
-            assert isinstance(answer, Script)
-            return answer
+            return self.answers.popleft()
         return self.default(query) if callable(self.default) else self.default
 
     def _turn(self, body: Json, user: str, conversation: Conversation) -> Turn:

@@ -42,6 +42,16 @@ FLOW_STATUS = {str(number): state for number, state in enumerate(State, start=1)
 
 
 @dataclass(frozen=True, slots=True)
+class Button:
+    """A button that a template shows. `action` is what the bot is told, in `cardPrivateData.actionIds`."""
+
+    action: str
+    label: str
+    states: frozenset[State] = frozenset(State)
+    """In which states it is there."""
+
+
+@dataclass(frozen=True, slots=True)
 class TemplateSpec:
     """A published card template.
 
@@ -53,6 +63,7 @@ class TemplateSpec:
     family: Literal["own", "public"] = "own"
     has_failed_state: bool = True
     published: bool = True
+    buttons: tuple[Button, ...] = ()
 
 
 PUBLIC_TEMPLATE = TemplateSpec(content_key="msgContent", family="public")
@@ -107,6 +118,11 @@ class Card:
     def content(self) -> str:
         """The text of the streamed variable."""
         return self.params.get(self.spec.content_key, "")
+
+    @property
+    def buttons(self) -> tuple[Button, ...]:
+        """What people can press now."""
+        return tuple(button for button in self.spec.buttons if self.state in button.states)
 
 
 def create(body: Json, templates: Mapping[str, TemplateSpec]) -> Card:

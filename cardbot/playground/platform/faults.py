@@ -53,6 +53,13 @@ class HangUp:
 
 
 @dataclass(frozen=True, slots=True)
+class SlowAnswer:
+    """Done when it arrives, answered only `after` seconds later: time for the caller to die in between."""
+
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
 class OddJson:
     """200 with JSON that is not an object."""
 
@@ -62,7 +69,9 @@ class SuccessFalse:
     """200 with `success` false, without effect."""
 
 
-Fault = Reject | NotDelivered | GatewayTimeout | HtmlError | ResetConnection | HangUp | OddJson | SuccessFalse
+Fault = (
+    Reject | NotDelivered | GatewayTimeout | HtmlError | ResetConnection | HangUp | SlowAnswer | OddJson | SuccessFalse
+)
 
 
 def any_body(body: Json) -> bool:
@@ -90,6 +99,10 @@ class Faults:
         if endpoint not in self._endpoints:
             raise ValueError(f"no endpoint {endpoint!r}; there are {sorted(self._endpoints)}")
         self._orders.append(_Order(endpoint, fault, times, when))
+
+    def withdraw(self, endpoint: str, fault: Fault) -> None:
+        """`fault` does not happen at `endpoint` any more."""
+        self._orders = [order for order in self._orders if (order.endpoint, order.fault) != (endpoint, fault)]
 
     def take(self, endpoint: str, body: Json) -> Fault | None:
         """The fault for this call, which is used up by it."""

@@ -19,6 +19,7 @@ from cardbot.playground.platform.faults import (
     OddJson,
     Reject,
     ResetConnection,
+    SlowAnswer,
     SuccessFalse,
 )
 from cardbot.playground.platform.ledger import Call, Ledger
@@ -43,17 +44,17 @@ class Front:
         errcode: Callable[[int], int | str],
     ) -> None:
         self.faults = Faults(endpoints)
+        self.latency = latency
         self._endpoints = endpoints
         self._ledger = ledger
         self._access = access
         self._quota = quota
-        self._latency = latency
         self._errcode = errcode
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
         body = _read_object(request)
-        call = Call(time.monotonic(), request.method, request.path, _masked(body))
+        call = Call(time.monotonic(), request.method, request.path, _masked(body), size=len(request.body))
         self._ledger.calls.append(call)
         self._ledger.changed()
         card = body.get("outTrackId") if request.path.startswith("/v1.0/card/") else None
@@ -65,14 +66,14 @@ class Front:
                 if refused.code == "MissingStringValue":
                     self._ledger.objection(f"{call.method} {call.path}: {refused.message}")
             except Reset:
-                call.code = "reset"
+                call.code, call.answered = "reset", time.monotonic()
                 self._ledger.changed()
                 raise
             except asyncio.CancelledError:
-                call.code = "abandoned"
+                call.code, call.answered = "abandoned", time.monotonic()
                 self._ledger.changed()
                 raise
-        call.status = response.status
+        call.status, call.answered = response.status, time.monotonic()
         call.reply = _masked(_read_object(response))
         errcode = str(call.reply.get("errcode", 0))
         call.code = call.reply.get("code", "" if errcode == "0" else errcode)
@@ -88,7 +89,7 @@ class Front:
         self._object_to(name, request, endpoint, now=call.time)
         # The gateway counts a call when it arrives; one that never gets past the fault is not counted.
         refusal = self._gate(name, request, endpoint, now=call.time) if _gets_in(fault) else None
-        await asyncio.sleep(self._latency() if callable(self._latency) else self._latency)
+        await asyncio.sleep(self.latency() if callable(self.latency) else self.latency)
 
         def serve() -> Response:
             if refusal is not None:
@@ -145,6 +146,10 @@ class Front:
                 # The server cancels this when the client leaves.
                 await asyncio.Event().wait()
                 raise AssertionError("nobody sets this event")
+            case SlowAnswer(after):
+                response = serve()
+                await asyncio.sleep(after)
+                return response
             case OddJson():
                 return Response.json([])
             case SuccessFalse():
@@ -152,7 +157,7 @@ class Front:
 
 
 def _gets_in(fault: Fault | None) -> bool:
-    return fault is None or isinstance(fault, NotDelivered) or getattr(fault, "applied", False)
+    return fault is None or isinstance(fault, NotDelivered | SlowAnswer) or getattr(fault, "applied", False)
 
 
 def _apply(serve: Callable[[], Response], applied: bool) -> None:

@@ -131,14 +131,17 @@ class Gateway:
 
     async def push(self, message: Message) -> None:
         """Send `message` to one connection, if there is one, and again later if `Timing.redelivery` says so."""
-        await self._deliver(message)
+        self._ledger.pushes.append(message)
+        await self.deliver(message)
         if self._timing.redelivery is not None:
             self._spawn(self._redeliver(message, self._timing.redelivery))
 
-    async def _deliver(self, message: Message) -> None:
+    async def deliver(self, message: Message) -> None:
+        """Send `message` to one connection, if there is one."""
         listening = [connection for connection in self._routed() if message.topic in connection.topics]
         if not listening:
             _log.info("nobody listens to %s: a push is lost", message.topic)
+            self._ledger.changed()
             return
         message.deliveries += 1
         message.sent_at = message.sent_at or time.monotonic()
@@ -151,7 +154,7 @@ class Gateway:
                 async with asyncio.timeout(interval):
                     await message.acked.wait()
                     return
-            await self._deliver(message)
+            await self.deliver(message)
 
     # The wire.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cardbot.playground.platform.endpoint import Json
+from cardbot.playground.platform.pushes import Message
 
 
 @dataclass(slots=True, eq=False)
@@ -14,7 +15,8 @@ class Call:
     """One HTTP call. `status` is 0 while, or if, there is no answer. `code` is empty when all went well.
 
     Without an answer `code` tells why: "reset" by us, "abandoned" by the client.
-    `time` is its arrival in seconds on the steady clock. Secrets and tokens in the bodies are masked.
+    `time` is its arrival in seconds on the steady clock, `answered` its end, `size` its body's in bytes.
+    Secrets and tokens in the bodies are masked.
     """
 
     time: float
@@ -24,6 +26,8 @@ class Call:
     status: int = 0
     code: str = ""
     reply: Json = field(default_factory=dict)
+    size: int = 0
+    answered: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +44,11 @@ class Reply:
 
 
 class Ledger:
-    """Calls, replies and violations, in order of arrival."""
+    """Calls, pushes, replies and violations, in order of arrival."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.pushes: list[Message] = []
         self.replies: list[Reply] = []
         self.violations: list[str] = []
         self._changed = asyncio.Event()
@@ -58,6 +63,10 @@ class Ledger:
         """Let everybody who waits look again."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+    async def change(self) -> None:
+        """Return when something is recorded next."""
+        await self._changed.wait()
 
     async def wait_for(self, condition: Callable[[], object], *, seconds: float) -> None:
         """Return once `condition` holds; it is tried whenever something was recorded. Raises TimeoutError."""

@@ -16,7 +16,7 @@ class SlidingWindow:
     """The calls of the last `window` seconds. A refused call does not count."""
 
     def __init__(self, limit: float, window: float = WINDOW) -> None:
-        self._limit = limit
+        self.limit = limit
         self._window = window
         self._taken: deque[float] = deque()
 
@@ -24,7 +24,7 @@ class SlidingWindow:
         """Whether there is room for a call; if so it is taken."""
         while self._taken and now - self._taken[0] >= self._window:
             self._taken.popleft()
-        if len(self._taken) >= self._limit:
+        if len(self._taken) >= self.limit:
             return False
         self._taken.append(now)
         return True
@@ -41,7 +41,21 @@ class Quota:
 
     def __init__(self, *, qps: float = QPS, monthly: int | None = None) -> None:
         self.left = monthly
-        self._apis: defaultdict[str, _PerApi] = defaultdict(lambda: _PerApi(SlidingWindow(qps), SlidingWindow(qps)))
+        self._qps = qps
+        self._apis: defaultdict[str, _PerApi] = defaultdict(
+            lambda: _PerApi(SlidingWindow(self._qps), SlidingWindow(qps))
+        )
+
+    @property
+    def qps(self) -> float:
+        """Calls per second of each API. A new limit holds at once; the bot is judged by the first, which it knew."""
+        return self._qps
+
+    @qps.setter
+    def qps(self, qps: float) -> None:
+        self._qps = qps
+        for api in self._apis.values():
+            api.everybody.limit = qps
 
     def spend(self, api: str, *, now: float, cost: int = 1) -> None:
         """Take one call, or raise what the platform answers. documented: the throttling page, read 2026-11.

@@ -27,6 +27,7 @@ from cardbot.playground.platform.cards import (
     FRAME_GAP,
     PUBLIC_TEMPLATE,
     PUBLIC_TEMPLATE_ID,
+    Button,
     Card,
     Rules,
     TemplateSpec,
@@ -54,6 +55,7 @@ class Platform:
         client_secret: Of the app.
         template_id: The app's own template, with the variable `content_key`.
         failed_state: What that template has for `isError`; without it such a frame is an error 500.
+        buttons: What that template lets people press.
         templates: More templates by id. The shared public one is always known.
         robot_code: For an app whose robot has another code.
         latency: Seconds each call takes, or a function that tells.
@@ -82,6 +84,7 @@ class Platform:
         template_id: str = TEMPLATE_ID,
         content_key: str = "content",
         failed_state: Literal["enabled", "missing"] = "enabled",
+        buttons: tuple[Button, ...] = (),
         templates: Mapping[str, TemplateSpec] | None = None,
         robot_code: str | None = None,
         latency: Latency = 0.0,
@@ -106,7 +109,7 @@ class Platform:
         self._ledger = Ledger()
         self._directory = Directory()
         self._quota = Quota(qps=qps, monthly=monthly)
-        own = TemplateSpec(content_key, has_failed_state=failed_state == "enabled")
+        own = TemplateSpec(content_key, has_failed_state=failed_state == "enabled", buttons=buttons)
         self._gateway = Gateway(
             self._ledger,
             timing=Timing(
@@ -181,6 +184,11 @@ class Platform:
         return self._ledger.calls
 
     @property
+    def pushes(self) -> list[Message]:
+        """Every message and click that was, or should have been, sent to the bot."""
+        return self._ledger.pushes
+
+    @property
     def violations(self) -> list[str]:
         """Everything that was accepted and should not have been sent, cards last. A well-behaved bot leaves none."""
         of_cards = [f"card {card.out_track_id}: {found}" for card in self.cards.values() for found in card.violations]
@@ -200,6 +208,32 @@ class Platform:
     def calls_left(self) -> int | None:
         """What remains of `monthly`."""
         return self._quota.left
+
+    @calls_left.setter
+    def calls_left(self, calls: int | None) -> None:
+        self._quota.left = calls
+
+    @property
+    def qps(self) -> float:
+        """Calls per second and API. A new limit holds at once."""
+        return self._quota.qps
+
+    @qps.setter
+    def qps(self, qps: float) -> None:
+        self._quota.qps = qps
+
+    @property
+    def latency(self) -> Latency:
+        """Seconds each call takes, or a function that tells. A new one holds at once."""
+        return self._front.latency
+
+    @latency.setter
+    def latency(self, latency: Latency) -> None:
+        self._front.latency = latency
+
+    async def change(self) -> None:
+        """Return when something is recorded next."""
+        await self._ledger.change()
 
     async def wait_for(
         self,
@@ -265,6 +299,10 @@ class Platform:
         message = Message(body["msgId"], body["conversationId"], user, incoming.MESSAGE_TOPIC, body)
         await self._gateway.push(message)
         return message
+
+    async def push_again(self, message: Message) -> None:
+        """The same message once more, as it comes when the platform takes it for lost."""
+        await self._gateway.deliver(message)
 
     async def click(self, card: Card, action: str, *, user: str = "user0001", **params: Any) -> Message:
         """A click on a button of `card`; returns when the answer is applied. Raises TimeoutError without one."""

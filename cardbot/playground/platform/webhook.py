@@ -6,7 +6,7 @@ documented: open.dingtalk.com custom robot and global error codes, read 2026-11:
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cardbot.playground.http import Response
 from cardbot.playground.platform.endpoint import Endpoint, Incoming, Json
@@ -38,6 +38,8 @@ class _Session:
     conversation: str
     expires_at: float
     window: SlidingWindow
+    taken: set[str] = field(default_factory=set)
+    """The `msgUuid` of each message. documented: custom robots, read 2026-11: it makes a repetition harmless."""
 
 
 class Webhook:
@@ -84,8 +86,12 @@ class Webhook:
             content = _read(call.body)
         except _NotAMessage:
             return self.answer(40035, "不合法的参数")
+        repeated = str(call.body.get("msgUuid", ""))
+        if repeated and repeated in session.taken:
+            return self.answer(0, "ok")
         if not session.window.take(call.now):
             return self.answer(130101, "send too fast, exceed 20 times per minute")
+        session.taken.add(repeated)
         text = str(content.get("text") or content.get("content") or "")
         kind, title = call.body["msgtype"], str(content.get("title", ""))
         self._ledger.replies.append(Reply(call.now, "webhook", session.conversation, (), kind, title, text))

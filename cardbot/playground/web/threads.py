@@ -1,0 +1,85 @@
+"""Which message a card, a question to Dify, or a plain reply belongs to. Pure.
+
+Nothing on the wire says so: the platform knows a card by the bot's own id, Dify knows a user and a text. People, chat
+and order tell them apart, well enough for a picture: a bot that answers one chat's messages out of order may be shown
+with two of them exchanged.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    message: str
+    chat: str
+    user: str
+    text: str
+    cards: list[str] = field(default_factory=list)
+    questions: int = 0
+    unanswered: int = 0
+    ended: bool = False
+
+
+class Threads:
+    """The messages that went to the bot, oldest first."""
+
+    def __init__(self) -> None:
+        self._asked: list[_Asked] = []
+        self._cards: dict[str, _Asked] = {}
+
+    def ask(self, message: str, *, chat: str, user: str, text: str) -> None:
+        """A message goes to the bot; `text` as Dify will be asked."""
+        self._asked.append(_Asked(message, chat, user, text.strip()))
+
+    def of_card(self, card: str, *, chat: str, user: str) -> str:
+        """The message that a card answers: its first call names it, later ones find it again. "" for none."""
+        if card not in self._cards:
+            here = [asked for asked in self._asked if asked.chat == chat and user in ("", asked.user)]
+            # A long answer goes on in a second card; so a message may have more than one.
+            found = _first(here, lambda asked: not asked.cards and not asked.ended) or _last(here)
+            if found is None:
+                return ""
+            found.cards.append(card)
+            self._cards[card] = found
+        return self._cards[card].message
+
+    def of_question(self, *, user: str, text: str) -> str:
+        """The message that Dify is asked about. `user` may be longer than the staff id, which is at its end."""
+        mine = [asked for asked in self._asked if user.endswith(asked.user) and asked.text == text.strip()]
+        found = _first(mine, lambda asked: not asked.questions) or _last(mine)
+        if found is None:
+            return ""
+        found.questions += 1
+        found.unanswered += 1
+        return found.message
+
+    def answered(self, message: str) -> None:
+        """Dify has answered a question about this message, or will not."""
+        for asked in self._asked:
+            if asked.message == message and asked.unanswered:
+                asked.unanswered -= 1
+
+    def of_reply(self, *, chat: str, users: tuple[str, ...]) -> str:
+        """The message that a plain reply answers; it is its end."""
+        here = [asked for asked in self._asked if (chat and asked.chat == chat) or (not chat and asked.user in users)]
+        # A reply is the last thing that happens: what Dify still answers cannot be over.
+        found = _first(here, lambda asked: not asked.ended and not asked.unanswered)
+        found = found or _first(here, lambda asked: not asked.ended) or _last(here)
+        if found is None:
+            return ""
+        found.ended = True
+        return found.message
+
+    def end(self, card: str) -> None:
+        """The card has come to its end."""
+        if card in self._cards:
+            self._cards[card].ended = True
+
+
+def _first(candidates: list[_Asked], condition: Callable[[_Asked], bool]) -> _Asked | None:
+    return next(filter(condition, candidates), None)
+
+
+def _last(candidates: list[_Asked]) -> _Asked | None:
+    return candidates[-1] if candidates else None

@@ -1,0 +1,93 @@
+"""The unchanged bot between a simulated DingTalk and a scripted or real Dify, connected by its public settings."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+
+from cardbot.bot import Bot
+from cardbot.playground.dify import FakeDify
+from cardbot.playground.platform import TEMPLATE_ID, Platform
+from cardbot.playground.platform.cards import Button
+from cardbot.playground.relay import Relay
+from cardbot.playground.samples import sample_answer
+from cardbot.settings import DifySettings, Settings
+from cardbot.texts import Language
+
+LATENCY = 0.12
+"""Seconds that each call to the simulated DingTalk takes. Our choice: what a real one takes from within China."""
+
+CALLS_PER_MONTH = 5000
+"""Calls of the organisation. documented: open.dingtalk.com billing page, read 2026-11, standard edition."""
+
+IDLE_SECONDS = 15.0
+"""Seconds of silence after which the bot gives up on the scripted Dify. Our choice: nobody waits two minutes to see."""
+
+DRAIN_SECONDS = 1.0
+"""Seconds that open answers get on leaving. Our choice: whoever leaves has seen enough."""
+
+BUTTONS: tuple[Button, ...] = ()
+"""What the shipped card template lets people press."""
+
+CLIENT_ID, CLIENT_SECRET, DIFY_KEY = "playground", "playground-secret", "app-playground"
+"""Credentials between the parts; they open nothing outside this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The sides that the bot talks to, both running. `scripted` is None where a real Dify answers."""
+
+    platform: Platform
+    relay: Relay
+    scripted: FakeDify | None
+    idle_seconds: float
+
+
+@asynccontextmanager
+async def world(
+    dify: DifySettings | None, language: Language, *, buttons: tuple[Button, ...] = BUTTONS
+) -> AsyncGenerator[World]:
+    """Everything started and connected. `dify` names a real app to ask; None asks a scripted one.
+
+    On leaving, the bot finishes its open cards as it does on SIGTERM.
+    """
+    async with AsyncExitStack() as stack:
+        platform = await stack.enter_async_context(
+            Platform(
+                client_id=CLIENT_ID,
+                client_secret=CLIENT_SECRET,
+                latency=LATENCY,
+                monthly=CALLS_PER_MONTH,
+                buttons=buttons,
+            )
+        )
+        scripted: FakeDify | None = None
+        if dify is None:
+            scripted = await stack.enter_async_context(FakeDify("agent-chat", api_key=DIFY_KEY))
+            scripted.default = sample_answer
+            address, key, idle_seconds = scripted.url, DIFY_KEY, IDLE_SECONDS
+        else:
+            address, key = dify.dify_base_url, dify.dify_api_key.get_secret_value()
+            idle_seconds = dify.dify_idle_seconds
+        relay = await stack.enter_async_context(Relay(address))
+        values: dict[str, object] = {
+            "DINGTALK_CLIENT_ID": CLIENT_ID,
+            "DINGTALK_CLIENT_SECRET": CLIENT_SECRET,
+            "DINGTALK_CARD_TEMPLATE_ID": TEMPLATE_ID,
+            "DINGTALK_OPENAPI_ENDPOINT": platform.url,
+            "DIFY_API_KEY": key,
+            "DIFY_BASE_URL": relay.url,
+            "CARDBOT_DIFY_IDLE_SECONDS": idle_seconds,
+            "CARDBOT_STORE": "memory:",
+            "CARDBOT_LANGUAGE": language,
+            "CARDBOT_DRAIN_SECONDS": DRAIN_SECONDS,
+        }
+        leave = anyio.Event()
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        tasks.start_soon(Bot(Settings.of(values)).run, leave)
+        await platform.connected()
+        try:
+            yield World(platform, relay, scripted, idle_seconds)
+        finally:
+            leave.set()

@@ -1,0 +1,141 @@
+"""What people do on the page, and what the bot then gets to see of it."""
+
+from contextlib import suppress
+
+import anyio
+import httpx
+import pytest
+
+from cardbot.playground.platform import Platform
+from cardbot.playground.platform.endpoint import Json
+from cardbot.playground.web import playground
+from tests.playground.web.visitor import ADA, DIRECT, GROUP, visiting
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def pushed(monkeypatch: pytest.MonkeyPatch) -> list[Json]:
+    """The data of each message that the platform pushes. It has no other way out of a running playground."""
+    seen: list[Json] = []
+    push = Platform.push
+
+    async def noted(self: Platform, data: Json) -> object:
+        message = await push(self, data)
+        seen.append(message.data)
+        return message
+
+    monkeypatch.setattr(Platform, "push", noted)
+    return seen
+
+
+async def test_a_group_message_reaches_the_robot_without_its_mention(pushed: list[Json]) -> None:
+    async with playground(None, "en") as url, visiting(url) as page:
+        await page.say("@cardbot ask @林薇 about it", chat=GROUP)
+    (data,) = pushed
+    assert data["text"]["content"] == " ask @林薇 about it"
+    assert data["conversationType"] == "2"
+    assert {"dingtalkId": "$:LWCP_v1:$user0002==", "staffId": "user0002"} in data["atUsers"]
+
+
+async def test_a_group_message_that_does_not_mention_the_robot_stays_among_people(pushed: list[Json]) -> None:
+    async with playground(None, "en") as url, visiting(url) as page:
+        await page.say("hello", chat=GROUP)
+        await page.until(lambda: page.all("message"))
+        assert page.all("message")[0]["unaddressed"]
+    assert pushed == []
+
+
+async def test_a_quote_goes_along(pushed: list[Json]) -> None:
+    async with playground(None, "en") as url, visiting(url) as page:
+        await page.say("hello", chat=GROUP)
+        await page.until(lambda: page.all("message"))
+        await page.say("@cardbot and this?", chat=GROUP, quote=page.all("message")[0]["id"])
+        await page.until(lambda: len(page.all("message")) == 2)
+        assert page.all("message")[1]["quote"]["text"] == "hello"
+    text = pushed[0]["text"]
+    assert text["isReplyMsg"] is True
+    assert text["repliedMsg"]["content"] == {"text": "hello"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "expected"),
+    [
+        ("image/png", "cat.png", "picture"),
+        ("application/pdf", "report.pdf", "file"),
+        ("image/svg+xml", "x.svg", "file"),
+    ],
+)
+async def test_files_are_pushed_with_a_code_to_fetch_them(
+    pushed: list[Json], kind: str, name: str, expected: str
+) -> None:
+    async with playground(None, "en") as url, visiting(url) as page:
+        query = {"chat": DIRECT, "speaker": ADA, "name": f"../{name}"}
+        sent = await page.http.post("/upload", params=query, content=b"bytes", headers={"Content-Type": kind})
+        assert sent.status_code == 200
+        await page.until(lambda: page.all("message"))
+        (message,) = page.all("message")
+        assert (message["content"], message["name"]) == (expected, name)
+        if expected == "picture":
+            shown = await page.http.get(f"/attachments/{message['media']}")
+            assert (shown.content, shown.headers["content-type"]) == (b"bytes", kind)
+        else:
+            code = pushed[0]["content"]["downloadCode"]
+            assert (await page.http.get(f"/attachments/{code}")).status_code == 404
+    assert pushed[0]["msgtype"] == expected
+    assert pushed[0]["content"]["downloadCode"]
+
+
+async def test_a_voice_message_carries_its_transcript(pushed: list[Json]) -> None:
+    async with playground(None, "en") as url, visiting(url) as page:
+        await page.act("voice", chat=DIRECT, speaker=ADA, text="How is the weather?")
+        await page.until(lambda: page.all("reply"))
+    assert pushed[0]["msgtype"] == "audio"
+    assert pushed[0]["content"]["recognition"] == "How is the weather?"
+
+
+async def test_what_the_page_would_not_send_is_refused(pushed: list[Json]) -> None:
+    said = {"text": "x", "chat": DIRECT, "speaker": ADA}
+    actions: list[tuple[str, Json]] = [
+        ("say", {**said, "chat": GROUP, "speaker": "user0009"}),
+        ("say", {**said, "chat": "cidDirectuser0002=="}),
+        ("say", {**said, "text": " "}),
+        ("say", {**said, "text": "x" * 6001}),
+        ("say", {**said, "text": 1}),
+        ("say", {**said, "quote": "nothing"}),
+        ("voice", {**said, "text": None}),
+        ("click", {"card": "x", "action": "stop", "speaker": ADA}),
+        ("switch", {"id": "x", "on": True}),
+        ("slide", {"id": "limit", "value": "x"}),
+        ("slide", {"id": "x", "value": 1}),
+        ("dance", {}),
+    ]
+    async with playground(None, "en") as url, visiting(url) as page:
+        accepted = [name for name, body in actions if (await page.act(name, **body)).status_code != 400]
+    assert accepted == []
+    assert pushed == []
+
+
+async def test_an_action_from_another_page_does_nothing(pushed: list[Json]) -> None:
+    async with playground(None, "en") as url, visiting(url) as page:
+        body = {"text": "x", "chat": DIRECT, "speaker": ADA}
+        refused = await page.http.post("/do/say", json=body, headers={"Origin": "http://evil.example"})
+        assert refused.status_code == 403
+    assert pushed == []
+
+
+async def test_the_server_leaves_at_once_though_a_page_is_open() -> None:
+    looking = anyio.Event()
+
+    async def look(url: str) -> None:
+        async with httpx.AsyncClient(trust_env=False) as http, http.stream("GET", f"{url}/events") as response:
+            with suppress(httpx.TransportError):  # how the server ends it is not the point
+                async for _ in response.aiter_bytes():
+                    looking.set()
+
+    async with anyio.create_task_group() as tasks:
+        async with playground(None, "en") as url:
+            tasks.start_soon(look, url)
+            await looking.wait()
+            began = anyio.current_time()
+        assert anyio.current_time() - began < 1.5

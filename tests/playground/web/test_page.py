@@ -1,0 +1,195 @@
+"""The page in a real browser: what somebody does there, and what they then see."""
+
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from cardbot.playground.platform.cards import Button
+from cardbot.playground.web import playground, replay
+from tests.playground.web.browser import Complaints, chromium, looking_at, needs_browser, playwright
+from tests.playground.web.visitor import ADA, DIRECT, visiting
+
+pytestmark = [pytest.mark.anyio, needs_browser]
+
+SECONDS = 1000
+"""Playwright counts milliseconds."""
+
+TEAM, ALL_HANDS = "[data-chat='cidPRODUCT0001==']", "[data-chat='cidALLHANDS001==']"
+DONE = ".card[data-state=done]"
+
+expect = playwright.expect
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """One event loop for all, since they share a browser."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def browser(anyio_backend: str) -> AsyncIterator[Any]:
+    """Started once; each test visits as somebody new."""
+    async with chromium() as running:
+        yield running
+
+
+async def states(page: Any, selector: str, *, until: str) -> list[str]:
+    """Each text that was visible in `selector`, up to the first one that ends with `until`."""
+    seen = [""]
+    with anyio.fail_after(20):
+        while not seen[-1].endswith(until):
+            text = (await page.locator(selector).inner_text()).strip()
+            if text != seen[-1]:
+                seen.append(text)
+    return [text for text in seen if text]
+
+
+async def test_a_direct_question_is_typed_out_in_several_visible_steps(browser: Any) -> None:
+    async with playground(None, "en") as url, looking_at(url, browser) as (page, complaints):
+        await page.locator("#text").fill("Show me this week's traffic.")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".row.mine .bubble")).to_have_text("Show me this week's traffic.")
+        await expect(page.locator(".card[data-state=pending]")).to_be_visible()
+        seen = await states(page, ".card .md", until="that morning.")
+        answer = [text for text in seen if text.startswith("1,284")]
+        assert len(answer) >= 3
+        assert answer == sorted(answer, key=len)
+        await expect(page.locator(DONE)).to_have_count(1)
+        # Every frame is a call on the wire, and the question has its line.
+        assert await page.locator("#calls tr[data-path='/v1.0/card/streaming'][data-state=good]").count() >= 3
+        await expect(page.locator(".line[data-outcome=done]")).to_have_count(1)
+        assert complaints == []
+
+
+async def test_in_a_group_the_robot_answers_whoever_mentions_it(browser: Any) -> None:
+    async with playground(None, "en") as url, looking_at(url, browser) as (page, complaints):
+        await page.click(TEAM)
+        await page.select_option("#speaker", label="Mateo")
+        await page.locator("#text").focus()
+        await page.keyboard.type("anybody here?")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".note.unaddressed")).to_be_visible()
+        await page.keyboard.type("@")
+        await expect(page.get_by_role("option").first).to_have_text("@cardbot")
+        await page.keyboard.press("Enter")
+        await page.keyboard.type("Show me this week's traffic.")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(f"{DONE} img")).to_be_visible(timeout=15 * SECONDS)
+        assert await page.locator(".card").count() == 1
+        await expect(page.locator(".line-head .avatar")).to_have_text("M")
+        assert complaints == []
+
+
+async def test_a_button_of_a_card_reaches_the_wire_as_a_callback(browser: Any) -> None:
+    stop = Button("stop", "Stop")
+    async with playground(None, "en", buttons=(stop,)) as url, looking_at(url, browser) as (page, complaints):
+        await page.click("[data-ready=picture]")
+        await page.get_by_role("button", name="Stop", exact=True).click()
+        callback = page.locator("#calls tr[data-path='/v1.0/card/instances/callback']")
+        await expect(callback).to_have_count(1)
+        await expect(callback).to_contain_text("CARD")
+        assert complaints == []
+
+
+async def test_a_refused_card_ends_as_a_plain_reply(browser: Any) -> None:
+    async with playground(None, "en") as url, looking_at(url, browser) as (page, complaints):
+        await page.click("#switch-refused")
+        await expect(page.locator("#switch-refused")).to_have_attribute("aria-checked", "true")
+        await page.click("[data-ready=picture]")
+        await expect(page.locator(".bubble.reply")).to_contain_text("1,284 questions", timeout=15 * SECONDS)
+        await expect(page.locator(".bubble.reply img")).to_have_js_property("naturalWidth", 480)
+        await expect(page.locator(".line[data-outcome=plain]")).to_have_count(1)
+        await expect(page.locator("#calls tr[data-state=bad] .verdict")).to_have_text("400 templateUnpublished")
+        assert await page.locator(".card").count() == 0
+        assert complaints == []
+
+
+async def test_twenty_people_ask_at_once_and_all_are_answered(browser: Any) -> None:
+    async with playground(None, "en") as url, looking_at(url, browser) as (page, complaints):
+        await page.click("#crowd")
+        await expect(page.locator(ALL_HANDS)).to_have_attribute("aria-current", "true")
+        await expect(page.locator(DONE)).to_have_count(20, timeout=30 * SECONDS)
+        await expect(page.locator(".line[data-outcome=done]")).to_have_count(20)
+        await expect(page.locator("[data-meter=objections] b")).to_have_text("0")
+        assert complaints == []
+
+
+async def test_axe_finds_nothing_serious_in_light_and_dark(browser: Any) -> None:
+    axe = pytest.importorskip("axe_playwright_python.async_playwright").Axe()
+    async with (
+        playground(None, "en") as url,
+        looking_at(url, browser, color_scheme="light", bypass_csp=True, reduced_motion="reduce") as (page, _),
+    ):
+        await page.click("#switch-redelivery")
+        await page.click("[data-ready=table]")
+        await expect(page.locator(DONE)).to_have_count(1, timeout=15 * SECONDS)
+        await page.click(".quote >> nth=0")
+        for colours in ("light", "dark"):
+            await page.emulate_media(color_scheme=colours, reduced_motion="reduce")
+            found = await axe.run(page, options={"resultTypes": ["violations"]})
+            assert found.response["passes"], "axe looked at nothing"
+            serious = [
+                (colours, violation["id"], [node["html"][:200] for node in violation["nodes"]])
+                for violation in found.response["violations"]
+                if violation["impact"] in ("serious", "critical")
+            ]
+            assert serious == []
+
+
+async def test_the_page_can_be_used_without_a_mouse_in_chinese_on_a_telephone(browser: Any) -> None:
+    narrow = {"viewport": {"width": 390, "height": 844}, "locale": "zh-CN"}
+    async with playground(None, "zh") as url, looking_at(url, browser, **narrow) as (page, complaints):
+        await expect(page.locator("#tabs button >> nth=1")).to_have_text("线路")
+        await page.keyboard.press("/")
+        await page.keyboard.type("看看本周的访问量。")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(DONE)).to_contain_text("星期三最忙", timeout=15 * SECONDS)
+        await page.locator("#tabs button >> nth=1").focus()
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".line .outcome")).to_contain_text("完成")
+        assert await page.evaluate("document.documentElement.scrollWidth") == 390
+        assert complaints == []
+
+
+async def test_a_recorded_run_is_shown_again(tmp_path: Path, browser: Any) -> None:
+    file = tmp_path / "run.jsonl"
+    async with playground(None, "en", record_to=file) as url, visiting(url) as visitor:
+        await visitor.act("voice", chat=DIRECT, speaker=ADA, text="How is the weather?")
+        await visitor.until(lambda: visitor.all("reply"))
+    async with replay(file) as url, looking_at(url, browser) as (page, complaints):
+        await expect(page.locator(".replay")).to_be_visible()
+        await expect(page.locator("#composer")).to_be_hidden()
+        await expect(page.locator(".transcript")).to_contain_text("How is the weather?")
+        await expect(page.locator(".bubble.reply")).to_contain_text("I can only answer text")
+        await page.get_by_role("button", name="Play again").click()
+        await expect(page.locator(".bubble.reply")).to_have_count(0)
+        await expect(page.locator(".bubble.reply")).to_have_count(1)
+        assert complaints == []
+
+
+async def test_the_command_opens_a_page_that_answers(browser: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """A whole process, its imports included. The browser is already open, as it is on anybody's desk."""
+    async with playground(None, "en") as other, looking_at(other, browser) as (page, _):
+        began = time.monotonic()
+        command = [sys.executable, "-m", "cardbot", "playground", "--no-browser"]
+        async with await anyio.open_process(command, stderr=None, env=os.environ) as process:
+            try:
+                assert process.stdout is not None
+                url = (await process.stdout.receive()).decode().strip()
+                complaints_there = Complaints()
+                page.on("pageerror", lambda error: complaints_there.append(str(error)))
+                await page.goto(url)
+                await page.click("[data-ready=code]")
+                await expect(page.locator(".card .md")).to_contain_text("collections", timeout=20 * SECONDS)
+                took = time.monotonic() - began
+            finally:
+                process.terminate()
+        with capsys.disabled():
+            sys.stdout.write(f"\nstart to first answer on screen: {took:.2f} s\n")
+        assert complaints_there == []

@@ -1,0 +1,61 @@
+"""Which message a card, a question or a reply belongs to."""
+
+from cardbot.playground.web.threads import Threads
+
+GROUP = "cidGROUP=="
+
+
+def threads() -> Threads:
+    here = Threads()
+    here.ask("m1", chat=GROUP, user="user0001", text="one")
+    here.ask("m2", chat=GROUP, user="user0002", text=" two")
+    here.ask("m3", chat=GROUP, user="user0001", text="three")
+    return here
+
+
+def test_cards_go_to_the_people_they_are_for_in_order() -> None:
+    here = threads()
+    assert here.of_card("c2", chat=GROUP, user="user0002") == "m2"
+    assert here.of_card("c1", chat=GROUP, user="user0001") == "m1"
+    assert here.of_card("c3", chat=GROUP, user="user0001") == "m3"
+
+
+def test_later_calls_find_a_card_by_its_id() -> None:
+    here = threads()
+    here.of_card("c1", chat=GROUP, user="user0001")
+    assert here.of_card("c1", chat="", user="") == "m1"
+
+
+def test_a_second_card_continues_the_last_answer() -> None:
+    here = Threads()
+    here.ask("m1", chat=GROUP, user="user0001", text="one")
+    assert [here.of_card(card, chat=GROUP, user="user0001") for card in ("c1", "c2")] == ["m1", "m1"]
+
+
+def test_questions_are_found_by_who_asks_and_what() -> None:
+    here = threads()
+    assert here.of_question(user="dingtalk:corp:user0002", text="two") == "m2"
+    assert here.of_question(user="dingtalk:corp:user0001", text="three") == "m3"
+    assert here.of_question(user="dingtalk:corp:user0009", text="three") == ""
+
+
+def test_a_reply_is_not_for_a_message_that_dify_still_answers() -> None:
+    here = threads()
+    here.of_question(user="user0001", text="one")
+    assert here.of_reply(chat=GROUP, users=()) == "m2"
+    here.answered("m1")
+    assert here.of_reply(chat=GROUP, users=()) == "m1"
+
+
+def test_a_reply_after_the_end_of_all_cards_goes_to_the_last_message() -> None:
+    here = Threads()
+    here.ask("m1", chat=GROUP, user="user0001", text="one")
+    here.of_card("c1", chat=GROUP, user="user0001")
+    here.end("c1")
+    assert here.of_reply(chat=GROUP, users=()) == "m1"
+
+
+def test_nothing_is_found_where_nobody_asked() -> None:
+    here = Threads()
+    assert here.of_card("c", chat=GROUP, user="") == ""
+    assert here.of_reply(chat=GROUP, users=()) == ""
