@@ -173,7 +173,17 @@ async def test_reply_of_unknown_outcome_is_not_sent_another_way(
     assert server.to(TO_PEOPLE) == []
 
 
-@pytest.mark.parametrize("code", [-1, 130101, 300001, 43004])
+async def test_a_session_that_is_gone_at_the_second_try_was_gone_at_the_first(
+    server: Server, replies: Replies, direct: Incoming
+) -> None:
+    server.answers(HOOK, Fault.RESET, answer({"errcode": 300001}))
+
+    await replies.send(direct, "hi")
+
+    assert len(server.to(TO_PEOPLE)) == 1
+
+
+@pytest.mark.parametrize("code", [-1, 130101, 43004])
 async def test_outcome_stays_unknown_when_a_later_try_is_refused(
     server: Server, replies: Replies, direct: Incoming, code: int
 ) -> None:
