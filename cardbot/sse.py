@@ -5,7 +5,7 @@ one deviation: a lone CR does not end a line. No Dify server or proxy writes one
 U+2028, U+2029 and U+0085 inside JSON whole, which `str.splitlines` would not.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 LINE_LIMIT = 8 * 1024 * 1024
 """Bytes of one line. Our choice: a workflow's last event repeats whole documents (megabytes are seen); what is larger
@@ -14,8 +14,7 @@ is a dump that no answer needs, and is skipped instead of kept in memory."""
 _BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSentEvent:
+class ServerSentEvent(NamedTuple):
     """One dispatched event. `data` is never empty of lines: an event without data is not dispatched."""
 
     data: str
