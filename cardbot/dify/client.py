@@ -6,7 +6,6 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
-from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -21,7 +20,7 @@ from cardbot.dify.feed import Feed, Feeds
 from cardbot.dify.fields import parsed, text
 from cardbot.dify.recall import recalled
 from cardbot.dify.refusal import rejection
-from cardbot.dify.wire import EventReader, StoredMessage, stored_messages
+from cardbot.dify.wire import EventReader, StoredMessage, finished_run, stored_messages
 from cardbot.errors import ConversationGone, DifyBusy, DifyError, DifyUnreachable, SettingsError
 from cardbot.forms import is_loopback
 from cardbot.messages import Question
@@ -133,14 +132,13 @@ class DifyClient:
         params = {"conversation_id": conversation_id, "user": user, "limit": "5"}
         return stored_messages((await self._request("GET", "messages", params=params)).content)
 
+    async def run(self, run_id: str) -> events.RunFinished | None:
+        """How a chatflow's or workflow's run ended; None as long as it goes on."""
+        return finished_run((await self._request("GET", f"workflows/run/{run_id}")).content)
+
     def recall(self, ids: events.Identified, user: str) -> AsyncGenerator[events.Event]:
         """Look for an answer that broke off where Dify keeps it; see `dify.recall`."""
-        return recalled(
-            ids,
-            partial(self.messages, ids.conversation_id, user),
-            patience=self._idle_seconds,
-            is_over=lambda: self._closing,
-        )
+        return recalled(ids, _Kept(self, ids, user), patience=self._idle_seconds, is_over=lambda: self._closing)
 
     async def info(self) -> AppInfo:
         """Who answers under this key: the cheapest question, to check address and key."""
@@ -288,6 +286,21 @@ class DifyClient:
             raise
         except DifyError as exc:
             log.warning("dify_conversation_not_checked", error=str(exc))
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What there is to ask about one answer. Implements `recall.Kept`."""
+
+    client: DifyClient
+    ids: events.Identified
+    user: str
+
+    async def messages(self) -> tuple[StoredMessage, ...]:
+        return await self.client.messages(self.ids.conversation_id, self.user)
+
+    async def run(self) -> events.RunFinished | None:
+        return await self.client.run(self.ids.workflow_run_id)
 
 
 def _unreachable(exc: Exception) -> DifyUnreachable:

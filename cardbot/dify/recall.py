@@ -1,6 +1,7 @@
 """Finds an answer again where Dify keeps it, after a stream that ended without an end, or a restart of ours."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
+from typing import Protocol
 
 import anyio
 import structlog
@@ -15,21 +16,34 @@ PAUSES = (0.5, 2.0, 5.0, 10.0)
 log = structlog.get_logger(__name__)
 
 
+class Kept(Protocol):
+    """What Dify is asked about one answer. Both raise `DifyError`."""
+
+    async def messages(self) -> tuple[StoredMessage, ...]:
+        """The newest messages of its conversation."""
+        ...
+
+    async def run(self) -> events.RunFinished | None:
+        """How its run ended; None if it goes on."""
+        ...
+
+
 async def recalled(
     ids: events.Identified,
-    stored: Callable[[], Awaitable[tuple[StoredMessage, ...]]],
+    kept: Kept,
     *,
     patience: float,
     is_over: Callable[[], bool],
 ) -> AsyncGenerator[events.Event]:
     """Yield the answer that Dify has kept, or `Interrupted`.
 
-    A chatflow's run goes on without its reader from 1.13 on and is stored when it ends, so it is worth waiting for.
-    Other apps keep what they have at once, or lose it for ever.
+    A chatflow's run goes on without its reader from 1.13 on and is stored when it ends, so it is worth waiting for;
+    from 1.10 on the run keeps its outputs even where the message is lost. Other apps keep what they have at once, or
+    lose it for ever.
 
     Args:
         ids: what Dify called the answer. Without a conversation and a message there is no way back to it.
-        stored: asks for the conversation's newest messages.
+        kept: asks Dify.
         patience: seconds to wait for a run that goes on.
         is_over: whether nobody waits any more.
     """
@@ -45,18 +59,27 @@ async def recalled(
         waited += pause
         tries += 1
         try:
-            messages = await stored()
+            found = await _look(ids, kept)
         except DifyError as exc:
             log.warning("dify_recall_failed", error=str(exc))
             continue
-        for message in messages:
-            if message.id == ids.message_id and (message.answer or message.status != "normal"):
-                for event in _as_events(message):
-                    yield event
-                return
+        for event in found:
+            yield event
+        if found:
+            return
         if ids.workflow_run_id:
             yield events.Waiting(waited)
     yield events.Interrupted("the stream ended without an end")
+
+
+async def _look(ids: events.Identified, kept: Kept) -> list[events.Event]:
+    """The answer and its end; nothing as long as there is none."""
+    for message in await kept.messages():
+        if message.id == ids.message_id and (message.answer or message.status != "normal"):
+            return _as_events(message)
+    if ids.workflow_run_id and (ending := await kept.run()) is not None:
+        return [ending]
+    return []
 
 
 def _as_events(message: StoredMessage) -> list[events.Event]:

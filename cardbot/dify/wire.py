@@ -156,6 +156,17 @@ def _message_ended(metadata: Mapping[str, Any]) -> events.MessageEnded:
     )
 
 
+def finished_run(body: bytes) -> events.RunFinished | None:
+    """How a run ended, from an answer to `GET /workflows/run/{id}`; None as long as it runs, or waits for a person."""
+    run = parsed(body)
+    if not isinstance(run, dict):
+        raise DifyUnreachable("Dify's answer to GET /workflows/run is not a JSON object.", sent=True)
+    status = text(run, "status")
+    if status in ("", "running", "paused"):
+        return None
+    return events.RunFinished(status, reason(text(run, "error")), mapping(run, "outputs"))
+
+
 def _step_finished(data: Mapping[str, Any], status: str) -> events.StepFinished:
     return events.StepFinished(text(data, "node_id"), text(data, "node_type"), status, reason(text(data, "error")))
 
