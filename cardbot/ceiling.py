@@ -19,9 +19,9 @@ CUT = 0.7
 """What a refusal leaves of the calls that were made. Our choice, from `python -m benchmarks`: with half of the quota
 used by another program, less leaves places empty and more is refused too often."""
 
-RISE = 1.0
-"""Calls per second by which the ceiling rises, each second. Our choice: back from the half within ten seconds, and
-at most every third second a refusal while somebody else takes a share."""
+RISE = 0.05
+"""Share of what the app may make by which the ceiling rises, each second. Our choice: back from the half within ten
+seconds; of 20 calls a second one, so that with somebody else taking a share there is a refusal every few seconds."""
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Ceiling:
         """Calls in a second that are believed to pass."""
         if self._low == math.inf:
             return self.qps
-        return int(min(self.qps, self._low + (now - self._cut_at) * RISE))
+        return int(min(self.qps, self._low + (now - self._cut_at) * self.qps * RISE))
 
     def free_at(self, now: float, *, share: float = 1.0) -> float:
         """When a call may begin that leaves `1 - share` of the ceiling free: now, or not before so late.
@@ -84,4 +84,4 @@ class Ceiling:
         limit = self.limit(now)
         if limit >= self.qps:
             return math.inf
-        return self._cut_at + (limit + 1 - self._low) / RISE
+        return self._cut_at + (limit + 1 - self._low) / (self.qps * RISE)
