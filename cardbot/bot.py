@@ -99,7 +99,7 @@ class Bot:
             self._answers = await stack.enter_async_context(anyio.create_task_group())
             self._answers.start_soon(_introduce, dify)
             self._answers.start_soon(keep_count, self._budget, store)
-            self._answers.start_soon(watch, store, self._desk.cards, self._resume)
+            self._answers.start_soon(partial(watch, store, self._desk.cards, self._resume, leaving=leave.is_set))
             refusal = await self._listen(stream, leave)
             await self._drain()
             self._answers.cancel_scope.cancel()
@@ -175,8 +175,9 @@ class Bot:
                 self._idle.set()
 
     async def _answer(self, frame_id: str, incoming: Incoming) -> None:
-        if not await self._is_new(frame_id, incoming):
-            return
+        with anyio.CancelScope(shield=True):  # it is acknowledged: once it is seen, it must be written down
+            if not await self._is_new(frame_id, incoming):
+                return
         log.info("message", message=incoming.message_id, kind=incoming.kind, chat=incoming.chat.kind.value)
         match self._admission.decide(incoming, time.time()):
             case Admitted():

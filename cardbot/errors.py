@@ -22,6 +22,7 @@ CardbotError
      │   ├─ PermissionDenied    the app lacks a permission point, or the address is not allowed
      │   ├─ ContentRefused      the content check does not let the text pass
      │   ├─ Throttled           too many calls at the moment; nothing was done
+     │   │   └─ Busy            DingTalk itself has too much to do
      │   └─ QuotaExhausted      the organisation's calls of this month are used up
      ├─ NotDelivered            the card exists, but was not put into the chat
      ├─ WebhookExpired          the message's session webhook is no longer valid
@@ -163,6 +164,10 @@ class Throttled(DingTalkRejected):
     def __init__(self, message: str, *, status: int, code: str, request_id: str = "", retry_after: float = 1.0) -> None:
         self.retry_after = retry_after
         super().__init__(message, status=status, code=code, request_id=request_id)
+
+
+class Busy(Throttled):
+    """Raised when DingTalk itself is too busy, whoever calls. Nothing was done; it says nothing about our calls."""
 
 
 class QuotaExhausted(DingTalkRejected):

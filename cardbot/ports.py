@@ -71,14 +71,18 @@ class NoCard:
 
 
 class Watcher(Protocol):
-    """Who needs to know what becomes of a card. Neither method may wait."""
+    """Who needs to know what becomes of a card, and knows whose it is."""
 
     def shown(self) -> None:
-        """More of the text is about to be seen."""
+        """More of the text is about to be seen. Must not wait."""
         ...
 
     def lost(self) -> None:
-        """Nobody sees the card, nor ever will."""
+        """Nobody sees the card, nor ever will. Must not wait."""
+        ...
+
+    async def is_ours(self) -> bool:
+        """Whether this process may still make calls for the card; asked before each."""
         ...
 
 
@@ -91,6 +95,10 @@ class Unwatched:
     def lost(self) -> None:
         """Nothing to do."""
 
+    async def is_ours(self) -> bool:
+        """Nobody else knows it."""
+        return True
+
 
 class Cards(Protocol):
     """Who puts cards into chats."""
@@ -99,7 +107,9 @@ class Cards(Protocol):
         """Begin to put a card into the chat; it appears while the caller goes on. `reply_id` finds it again."""
         ...
 
-    def resume(self, incoming: Incoming, reply_id: str, shown: str) -> AbstractAsyncContextManager[Card]:
+    def resume(
+        self, incoming: Incoming, reply_id: str, shown: str, watch: Watcher
+    ) -> AbstractAsyncContextManager[Card]:
         """Take over the card that was opened with this `reply_id`, by another process or before a restart.
 
         `shown` is about the text that it shows.

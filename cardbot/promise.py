@@ -1,7 +1,9 @@
 """The promise that a reply will end: in the store before the card call, kept up to date, gone after the final state."""
 
+import math
+import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import anyio
@@ -16,23 +18,38 @@ NOTE_EVERY = 5.0
 """Seconds after which an answer that grows is noted although no card shows more of it. Our choice: what kill -9 may
 cost of a text that nobody has seen."""
 
+SURE_FOR = 5.0
+"""Seconds since the last note for which the reply is certainly still ours. Our choice: a third of the time after which
+a replica that gives no sign of life is taken for dead."""
+
+WRITING = 1.5
+"""Seconds to wait for a note before the story goes on without it. Our choice: a store that hangs must not cost the
+last word of a program that leaves."""
+
+DROP_PAUSES = (0.0, 0.5, 2.0)
+"""Seconds before each try to remove a record. Our choice."""
+
 log = structlog.get_logger(__name__)
 
 
 class Promise:
-    """One open reply. What is told to it is in the store soon, or at once where somebody waits for that."""
+    """One open reply. What is told to it is in the store soon, or at once where somebody waits for that.
+
+    Implements `ports.Watcher`. Where another process has taken over, `ReplyAdopted` is raised to whoever waits: the
+    card must not be touched any more.
+    """
 
     def __init__(self, reply_id: str, reply: OpenReply, store: Store) -> None:
         self.reply_id = reply_id
         self.kept = False
         """Whether the final state is reached: then nobody need take over."""
         self.adopted = False
-        """Whether another process has taken over. Its card must not be touched any more."""
         self.scope = anyio.CancelScope()
         self._reply = reply
         self._answer: Answer | None = None
         self._store = store
         self._written: OpenReply | None = None
+        self._sure_until = (-math.inf, -math.inf)
         self._news = anyio.Event()
         self._pen = anyio.Lock()  # or an older note might overtake a newer one
 
@@ -51,6 +68,15 @@ class Promise:
         """More of the answer is about to be seen: whoever takes over must not show less. Never waits."""
         self._news.set()
 
+    async def is_ours(self) -> bool:
+        """Whether no other process has taken over, as one does when this one's machine was suspended."""
+        monotonic, wall = self._sure_until
+        if not self.adopted and (anyio.current_time() > monotonic or time.time() > wall):
+            self._written = None
+            with suppress(ReplyAdopted):
+                await self._write()
+        return not self.adopted
+
     async def ask(self) -> None:
         """Dify is about to be asked: from now on it is not to be asked again."""
         self._reply = replace(self._reply, asked=True)
@@ -68,50 +94,74 @@ class Promise:
 
     async def keep_up(self) -> None:
         """Write down what is new, until cancelled."""
-        while True:
-            self._news = anyio.Event()
-            with anyio.move_on_after(NOTE_EVERY):
-                await self._news.wait()
+        with suppress(ReplyAdopted):
+            while True:
+                with anyio.move_on_after(NOTE_EVERY):
+                    await self._news.wait()
+                self._news = anyio.Event()
+                await self._write()
+
+    async def begin(self) -> None:
+        """Write it down for the first time; not to be interrupted, for its message is acknowledged."""
+        with anyio.CancelScope(shield=True):
             await self._write()
 
     async def close(self) -> None:
         """Remove the record if the promise was kept; otherwise it is for whoever takes over."""
         if not self.kept or self.adopted:
             return
-        try:
-            await self._store.drop_reply(self.reply_id)
-        except StoreError as exc:  # at worst the same last frame is sent again at the next start
-            log.error("reply_not_dropped", reply=self.reply_id, error=str(exc))
+        for pause in DROP_PAUSES:
+            await anyio.sleep(pause)
+            try:
+                await self._store.drop_reply(self.reply_id)
+            except StoreError as exc:  # at worst the same last frame is sent again at the next start
+                log.error("reply_not_dropped", reply=self.reply_id, error=str(exc))
+            else:
+                return
 
     async def _write(self) -> None:
-        async with self._pen:
-            if self._answer is not None:
-                self._reply = replace(self._reply, ids=self._answer.ids, text=self._answer.text)
-            reply = self._reply
-            if reply == self._written or self.adopted:
-                return
-            try:
-                await self._store.keep_reply(self.reply_id, reply.to_json())
-                self._written = reply
-            except ReplyAdopted:
-                log.warning("reply_adopted", reply=self.reply_id, message=reply.incoming.message_id)
-                self.adopted = True
-                self.scope.cancel()
-            except StoreError as exc:  # an answer that cannot be taken over is better than none
-                log.error("reply_not_written", reply=self.reply_id, error=str(exc))
+        with anyio.move_on_after(WRITING) as patience:
+            async with self._pen:
+                await self._write_now()
+        if patience.cancelled_caught:
+            log.error("reply_not_written", reply=self.reply_id, error=f"not within {WRITING} s")
+
+    async def _write_now(self) -> None:
+        if self._answer is not None:
+            self._reply = replace(self._reply, ids=self._answer.ids, text=self._answer.text)
+        reply = self._reply
+        if reply == self._written:
+            return
+        sure_until = anyio.current_time() + SURE_FOR, time.time() + SURE_FOR
+        try:
+            await self._store.keep_reply(self.reply_id, reply.to_json())
+        except ReplyAdopted:
+            log.warning("reply_adopted", reply=self.reply_id, message=reply.incoming.message_id)
+            self.adopted = True
+            self.scope.cancel()
+            raise
+        except StoreError as exc:  # an answer that cannot be taken over is better than none
+            log.error("reply_not_written", reply=self.reply_id, error=str(exc))
+        else:
+            self._written, self._sure_until = reply, sure_until
 
 
 @asynccontextmanager
 async def promised(reply_id: str, reply: OpenReply, store: Store) -> AsyncGenerator[Promise]:
-    """The reply is in the store when the block begins. The block is left at once if another process takes over."""
+    """The reply is in the store when the block begins. The block is left at once if another process takes over.
+
+    Raises `ReplyAdopted` if one has done so before.
+    """
     promise = Promise(reply_id, reply, store)
+    await promise.begin()
     with promise.scope:
         try:
             async with anyio.create_task_group() as tasks:
-                await promise._write()
                 tasks.start_soon(promise.keep_up)
                 yield promise
                 tasks.cancel_scope.cancel()
+        except* ReplyAdopted:
+            pass  # the card is another process's
         finally:
             with anyio.CancelScope(shield=True):
                 await promise.close()

@@ -15,27 +15,29 @@ BEAT_EVERY = 5.0
 log = structlog.get_logger(__name__)
 
 
-async def watch(store: Store, cards: Cards, resume: Callable[[str, OpenReply], None]) -> None:
+async def watch(
+    store: Store, cards: Cards, resume: Callable[[str, OpenReply], None], *, leaving: Callable[[], bool]
+) -> None:
     """Show that this process lives, share the calls with those that do, and adopt what others left. Never returns.
 
-    `resume` is handed each open reply, and must not wait.
+    `resume` is handed each open reply, and must not wait. Who is `leaving` adopts nothing more.
     """
     while True:
         try:
             cards.share(await store.beat())
-            for reply_id, record in (await store.adopt_replies()).items():
-                await _hand_over(reply_id, record, store, resume)
+            found = {} if leaving() else await store.adopt_replies()
+            for reply_id, record in found.items():
+                _hand_over(reply_id, record, resume)
         except StoreError as exc:
             log.error("replicas_not_seen", error=str(exc))
         await anyio.sleep(BEAT_EVERY)
 
 
-async def _hand_over(reply_id: str, record: str, store: Store, resume: Callable[[str, OpenReply], None]) -> None:
+def _hand_over(reply_id: str, record: str, resume: Callable[[str, OpenReply], None]) -> None:
     try:
         reply = OpenReply.from_json(record)
-    except UnreadableReply as exc:  # as another version may have left it; nobody will ever read it
+    except UnreadableReply as exc:  # left alone: another version of cardbot, which wrote it, may adopt it from us
         log.error("open_reply_unreadable", reply=reply_id, error=str(exc))
-        await store.drop_reply(reply_id)
         return
     log.info("reply_resumed", reply=reply_id, message=reply.incoming.message_id)
     resume(reply_id, reply)

@@ -1,14 +1,16 @@
 """The story of one message: a card appears, Dify's answer is typed into it, and it ends in one visible final state."""
 
+import time
 import uuid
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import anyio
 import structlog
 
+from cardbot.admission import TOO_OLD
 from cardbot.answer import Answer
 from cardbot.errors import (
     CardLost,
@@ -19,7 +21,9 @@ from cardbot.errors import (
     DifyUnauthorized,
     DifyWrongApp,
     DingTalkError,
+    DingTalkUnreachable,
     LineFull,
+    ReplyAdopted,
     StoreError,
 )
 from cardbot.events import Event, Identified, TextDelta
@@ -61,10 +65,10 @@ class Desk:
 
 async def reply(incoming: Incoming, desk: Desk) -> None:
     """Answer one message. Whatever fails, the person sees one final state; nothing is raised but cancellation."""
-    if sentence := _why_not(incoming, desk.texts):
-        await say(incoming, sentence, desk)
-        return
     reply_id, opened = uuid.uuid4().hex, OpenReply(incoming)
+    if sentence := _why_not(incoming, desk.texts):
+        await resume(reply_id, replace(opened, plain=sentence), desk)
+        return
     async with (
         promised(reply_id, opened, desk.store) as promise,  # written down before anybody can see it
         desk.cards.open(incoming, reply_id, promise) as card,  # the card appears while Dify is being asked
@@ -74,19 +78,21 @@ async def reply(incoming: Incoming, desk: Desk) -> None:
 
 async def resume(reply_id: str, found: OpenReply, desk: Desk) -> None:
     """Bring to an end what a process that lives no more has left open. Raises nothing but cancellation."""
-    async with promised(reply_id, found, desk.store) as promise:
-        if found.plain is not None:
-            await say(found.incoming, found.plain, desk)
-            promise.kept = True
-            return
-        async with _found_card(reply_id, found, desk) as card:
-            await _tell(found, desk, card, promise)
+    if 0 < found.incoming.created_at < time.time() - TOO_OLD:
+        found = replace(found, asked=True)  # nobody wants it asked now
+    with suppress(ReplyAdopted):
+        async with promised(reply_id, found, desk.store) as promise:
+            if found.plain is not None:
+                promise.kept = await say(found.incoming, found.plain, desk)
+                return
+            async with _found_card(reply_id, found, desk, promise) as card:
+                await _tell(found, desk, card, promise)
 
 
-def _found_card(reply_id: str, found: OpenReply, desk: Desk) -> AbstractAsyncContextManager[Card]:
+def _found_card(reply_id: str, found: OpenReply, desk: Desk, promise: Promise) -> AbstractAsyncContextManager[Card]:
     if found.unseen:
         return nullcontext(NoCard("It was never in the chat."))
-    return desk.cards.resume(found.incoming, reply_id, found.text)
+    return desk.cards.resume(found.incoming, reply_id, found.text, promise)
 
 
 async def _tell(opened: OpenReply, desk: Desk, card: Card, promise: Promise) -> None:
@@ -112,6 +118,8 @@ async def _listen(opened: OpenReply, desk: Desk, card: Card, promise: Promise, a
                 answer.apply(event)
                 card.show(answer.markdown)  # never waits; the newest text wins
                 promise.note(answer)
+    except ReplyAdopted:
+        raise
     except LineFull as exc:
         log.warning("line_full", message=opened.incoming.message_id, error=str(exc))
         answer.refuse(desk.texts.line_full)
@@ -164,16 +172,22 @@ async def _finish(opened: OpenReply, desk: Desk, card: Card, promise: Promise, a
     except CardLost as lost:  # as much of the text as no card shows, as a plain reply
         log.warning("card_lost", message=incoming.message_id, error=str(lost))
         await promise.hand_over(lost.unseen)
-        await say(incoming, lost.unseen, desk)
+        promise.kept = await say(incoming, lost.unseen, desk)
     except Exception:  # a fault of ours in the card must not cost the answer
         log.exception("card_broke", message=incoming.message_id)
-        await say(incoming, ending.markdown, desk)
-    promise.kept = True
+        await promise.hand_over(ending.markdown)
+        promise.kept = await say(incoming, ending.markdown, desk)
+    else:
+        promise.kept = True
 
 
-async def say(incoming: Incoming, markdown: str, desk: Desk) -> None:
-    """Deliver a plain reply; not to be interrupted half-way, for nobody could say how much of it arrived."""
-    with anyio.move_on_after(PLAIN_REPLY, shield=True) as patience:
+async def say(incoming: Incoming, markdown: str, desk: Desk) -> bool:
+    """Deliver a plain reply; not to be interrupted half-way, for nobody could say how much of it arrived.
+
+    Returns whether that is settled: false if DingTalk could not be reached, so that the next start tries again.
+    """
+    left = anyio.current_effective_deadline() - anyio.current_time()
+    with anyio.move_on_after(min(PLAIN_REPLY, max(LAST_WORD_WHEN_LEAVING, left)), shield=True) as patience:
         try:
             try:
                 await desk.webhook.send(incoming, markdown)
@@ -183,10 +197,12 @@ async def say(incoming: Incoming, markdown: str, desk: Desk) -> None:
             log.info("answered", message=incoming.message_id, by="webhook")
         except DingTalkError as exc:
             log.error("reply_lost", message=incoming.message_id, error=str(exc))
+            return not isinstance(exc, DingTalkUnreachable)
         except Exception:  # one message's failure must not stop the bot
             log.exception("reply_lost", message=incoming.message_id)
     if patience.cancelled_caught:
-        log.error("reply_lost", message=incoming.message_id, error=f"not delivered within {PLAIN_REPLY:.0f} s")
+        log.error("reply_lost", message=incoming.message_id, error="not delivered in time")
+    return not patience.cancelled_caught
 
 
 @asynccontextmanager

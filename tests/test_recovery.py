@@ -48,11 +48,11 @@ class Shares:
         self.shares.append(processes)
 
 
-async def watched(store: Shared, seconds: float) -> tuple[dict[str, OpenReply], list[int]]:
+async def watched(store: Shared, seconds: float, *, leaving: bool = False) -> tuple[dict[str, OpenReply], list[int]]:
     found: dict[str, OpenReply] = {}
     cards = Shares()
     with anyio.move_on_after(seconds):
-        await watch(store, cards, found.__setitem__)  # type: ignore[arg-type]  # only `share` is used
+        await watch(store, cards, found.__setitem__, leaving=lambda: leaving)  # type: ignore[arg-type]  # only `share`
     return found, cards.shares
 
 
@@ -100,12 +100,20 @@ async def test_a_store_that_fails_for_a_while_does_not_end_the_watch() -> None:
 
 
 @in_virtual_time
-async def test_a_record_that_nobody_can_read_is_dropped_and_the_others_are_adopted() -> None:
+async def test_a_record_of_another_version_is_left_alone_and_the_others_are_adopted() -> None:
     store = Shared({"r1": '{"incoming": "?"}', "r2": OpenReply(DIRECT).to_json()})
     with capture_logs() as logs:
         found, _ = await watched(store, 0.1)
-    assert (list(found), store.dropped) == (["r2"], ["r1"])
+    assert (list(found), store.dropped) == (["r2"], [])
     assert "open_reply_unreadable" in [entry["event"] for entry in logs]
+
+
+@in_virtual_time
+async def test_who_leaves_adopts_nothing_and_still_gives_signs_of_life() -> None:
+    store = Shared({"r1": OpenReply(DIRECT).to_json()})
+    found, _ = await watched(store, BEAT_EVERY + 0.1, leaving=True)
+    assert found == {}
+    assert store.beats == 2
 
 
 def test_a_record_says_what_is_wrong_with_it_and_not_what_it_holds() -> None:
@@ -113,7 +121,7 @@ def test_a_record_says_what_is_wrong_with_it_and_not_what_it_holds() -> None:
     with pytest.raises(UnreadableReply, match="asked") as refused:
         OpenReply.from_json(record)
     assert "secret" not in str(refused.value)
-    assert refused.value.__suppress_context__
+    assert refused.value.__cause__ is None
 
 
 def test_half_a_character_does_not_keep_a_reply_from_being_written_down() -> None:

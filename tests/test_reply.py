@@ -1,6 +1,7 @@
 """The story of one message, in virtual time, with small stand-ins for the four who take part."""
 
 import math
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from cardbot.errors import (
 from cardbot.events import Event, Failed, Identified, Interrupted, MessageEnded, TextDelta, TextReplaced
 from cardbot.messages import Incoming, Person, Question
 from cardbot.open_reply import Ending, OpenReply
-from cardbot.ports import Card, ConversationKey, Unwatched, Watcher, tell_nobody
+from cardbot.ports import Card, ConversationKey, Watcher, tell_nobody
 from cardbot.promise import NOTE_EVERY
 from cardbot.reply import Desk, reply, resume
 from cardbot.store.memory import MemoryStore
@@ -110,9 +111,9 @@ class Screen:
         yield OneCard()
 
     @asynccontextmanager
-    async def resume(self, incoming: Incoming, reply_id: str, shown: str) -> AsyncGenerator[Card]:
+    async def resume(self, incoming: Incoming, reply_id: str, shown: str, watch: Watcher) -> AsyncGenerator[Card]:
         self.resumed.append((reply_id, shown))
-        async with self.open(incoming, reply_id, Unwatched()) as card:
+        async with self.open(incoming, reply_id, watch) as card:
             yield card
 
     async def send(self, incoming: Incoming, markdown: str) -> None:
@@ -491,7 +492,7 @@ async def test_an_answer_that_dify_forgot_ends_with_the_text_so_far_and_says_so(
 @in_virtual_time
 async def test_a_question_that_was_not_asked_yet_is_asked_now() -> None:
     world = World(Source(HELLO))
-    await resume("r1", OpenReply(DIRECT), world.desk)
+    await resume("r1", OpenReply(direct(created_at=time.time())), world.desk)
     assert world.screen.cards[0].final == ("done", "Hello")
     assert len(world.source.questions) == 1
 
@@ -547,3 +548,88 @@ async def test_a_card_that_nobody_will_see_is_noted_at_once() -> None:
     world.screen.blind = True
     await reply(DIRECT, world.desk)
     assert min(at for at, record in world.memory.records if record.unseen) == pytest.approx(3.0)
+
+
+@in_virtual_time
+async def test_a_question_of_an_hour_ago_is_not_asked_any_more() -> None:
+    world = World(Source(HELLO, keeps=[Interrupted("never asked")]))
+    await resume("r1", OpenReply(direct(created_at=time.time() - 3600)), world.desk)
+    assert world.source.questions == []
+    assert world.screen.cards[0].final == ("failed", EN.lost)
+
+
+class AdoptedAt(Memory):
+    """Another process takes over before the reply is written down for the n-th time."""
+
+    def __init__(self, nth: int) -> None:
+        super().__init__()
+        self.left = nth
+
+    async def keep_reply(self, reply_id: str, record: str) -> None:
+        self.left -= 1
+        self.adopted = self.left < 0
+        await super().keep_reply(reply_id, record)
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["card", "plain reply"])
+@pytest.mark.parametrize("nth", range(1, 8))
+def test_nothing_is_said_after_another_process_took_over(nth: int, lost: bool) -> None:
+    @in_virtual_time
+    async def run() -> None:
+        world = World(Source(HELLO), memory=AdoptedAt(nth))
+        if lost:
+            world.screen.card_error = CardLost("gone", unseen="Hello")
+        await reply(DIRECT, world.desk)
+        if world.memory.adopted:
+            assert world.screen.replies == []
+            assert all(card.final is None for card in world.screen.cards) or lost
+            assert world.memory.dropped == []
+
+    run()
+
+
+@pytest.mark.parametrize("plain", [None, "Hello"])
+def test_what_somebody_else_has_adopted_is_left_to_them(plain: str | None) -> None:
+    @in_virtual_time
+    async def run() -> None:
+        world = World(Source(HELLO), memory=AdoptedAt(0))
+        await resume("r1", OpenReply(DIRECT, asked=True, plain=plain), world.desk)
+        assert (world.screen.cards, world.screen.replies, world.memory.dropped) == ([], [], [])
+
+    run()
+
+
+@in_virtual_time
+async def test_a_sentence_without_an_answer_is_written_down_too() -> None:
+    world = World(Source())
+    await reply(direct(text="", kind="picture"), world.desk)
+    assert [record.plain for record in world.memory.open] == [EN.text_only]
+    assert len(world.memory.dropped) == 1
+
+
+@in_virtual_time
+async def test_a_plain_reply_that_could_not_be_sent_is_left_for_the_next_start() -> None:
+    world = World(Source(HELLO))
+    world.screen.card_error = CardLost("gone", unseen="Hello")
+    world.screen.webhook_error = DingTalkUnreachable("no network")
+    await reply(DIRECT, world.desk)
+    assert world.memory.dropped == []
+    assert world.memory.open[-1].plain == "Hello"
+
+
+@in_virtual_time
+async def test_ids_that_come_while_a_note_is_written_are_noted_at_once() -> None:
+    world = World(Source([CHAT, *[TextDelta("x")] * 3, MessageEnded()]))
+    world.screen.blind = True
+    writing: list[float] = []
+    keep = world.memory.keep_reply
+
+    async def slowly(reply_id: str, record: str) -> None:
+        await anyio.sleep(1.2)
+        await keep(reply_id, record)
+        writing.append(anyio.current_time())
+
+    world.memory.keep_reply = slowly  # type: ignore[method-assign]  # a disk that is slow
+    await reply(DIRECT, world.desk)
+    noted = next(at for at, record in world.memory.records if record.ids == CHAT)
+    assert noted < 5

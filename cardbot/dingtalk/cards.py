@@ -16,11 +16,11 @@ from cardbot.dingtalk.card import CALL_TIMEOUT, PagedCard, Posted
 from cardbot.dingtalk.openapi import DirectSpace, Frame, GroupSpace, NewCard
 from cardbot.dingtalk.sheet import Step
 from cardbot.dingtalk.template import Template
-from cardbot.errors import CardbotError, DingTalkError, DingTalkUnreachable, QuotaExhausted, Throttled
+from cardbot.errors import Busy, CardbotError, DingTalkError, DingTalkUnreachable, QuotaExhausted, Throttled
 from cardbot.messages import ChatKind, Incoming
 from cardbot.pacing import CARD_QPS, Frames, Lane, Pacing
 from cardbot.paging import pages
-from cardbot.ports import Card, NoCard, Unwatched, Watcher
+from cardbot.ports import Card, NoCard, Watcher
 from cardbot.render import snippet
 from cardbot.texts import EN, ZH, Texts
 
@@ -102,13 +102,13 @@ class CardWriter:
             yield card
 
     @asynccontextmanager
-    async def resume(self, incoming: Incoming, reply_id: str, shown: str) -> AsyncGenerator[Card]:
+    async def resume(self, incoming: Incoming, reply_id: str, shown: str, watch: Watcher) -> AsyncGenerator[Card]:
         """Take over the cards of a reply that another process has left open; `shown` is about what they show."""
         space = _space(incoming)
         if space is None:
             yield NoCard("The sender has no staff id in this organisation.")
             return
-        with closing(PagedCard(self, incoming, space, reply_id, Unwatched())) as card:
+        with closing(PagedCard(self, incoming, space, reply_id, watch)) as card:
             card.find(len(pages(shown, self._card_characters)))
             yield card
 
@@ -199,12 +199,15 @@ class CardWriter:
         sheet = posted.sheet
         log.debug("card_call", step=step.name.lower(), card=sheet.out_track_id)
         try:
+            if not await posted.card.watch.is_ours():
+                self.drop(posted)
+                return
             with anyio.fail_after(CALL_TIMEOUT):
                 await call()
         except TimeoutError:
             self._learn(posted, step, DingTalkUnreachable(f"No answer within {CALL_TIMEOUT:.0f} s."))
         except DingTalkError as exc:
-            if isinstance(exc, Throttled):
+            if isinstance(exc, Throttled) and not isinstance(exc, Busy):
                 self._pacing.throttled(sheet.lane, step.path, anyio.current_time(), exc.retry_after)
             if isinstance(exc, QuotaExhausted):
                 self._close(exc)
@@ -239,7 +242,8 @@ class CardWriter:
             message=posted.card.incoming.message_id,
             error=str(error),
         )
-        posted.sheet.failed(step, error, anyio.current_time())
+        # The sheet keeps it, and a traceback leads back to the sheet: a circle that only a full collection would end.
+        posted.sheet.failed(step, error.with_traceback(None), anyio.current_time())
 
     def _call(self, posted: Posted, step: Step) -> Callable[[], Awaitable[object]] | None:
         sheet = posted.sheet

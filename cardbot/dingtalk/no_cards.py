@@ -24,7 +24,7 @@ class NoCards:
         yield NoCard("No card template is configured.")
 
     @asynccontextmanager
-    async def resume(self, incoming: Incoming, reply_id: str, shown: str) -> AsyncGenerator[Card]:
+    async def resume(self, incoming: Incoming, reply_id: str, shown: str, watch: Watcher) -> AsyncGenerator[Card]:
         """A card that shows nothing."""
         yield NoCard("No card template is configured.")
 

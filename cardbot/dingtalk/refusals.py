@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 import httpx
 
 from cardbot.errors import (
+    Busy,
     ContentRefused,
     DingTalkError,
     DingTalkRejected,
@@ -38,9 +39,12 @@ PER_SECOND = "QpsLimitFor"
 PER_MINUTE = "QpmLimitFor"
 """In the middle of the codes for rate limits: of this app, of everybody, of one API or several. Documented: the same
 page."""
-BUSY = frozenset({"qps.exceed.limit", "request.overlimit", "system.busy"})
-"""Further codes that mean: not done, try again. Documented for some APIs: open.dingtalk.com, error codes of
-create-and-deliver-cards (`system.busy`, with HTTP 500), read 2026-11."""
+TOO_FAST = frozenset({"qps.exceed.limit", "request.overlimit"})
+"""Further codes for rate limits. Seen for some APIs."""
+
+BUSY = "system.busy"
+"""Not done, try again. Documented: open.dingtalk.com, error codes of create-and-deliver-cards (with HTTP 500), read
+2026-11."""
 
 UNSAFE = "param.contentUnsafe"
 """The content check of cards. Documented: the same error codes."""
@@ -112,7 +116,9 @@ def _error(response: httpx.Response, answer: Mapping[str, Any]) -> DingTalkError
         return Throttled(f"{said}: this address made too many calls.", **facts, retry_after=_wait(answer))
     if PER_MINUTE in code:
         return Throttled(f"{said}: too many calls in a minute.", **facts, retry_after=MINUTE_WINDOW)
-    if PER_SECOND in code or code in BUSY or status == httpx.codes.TOO_MANY_REQUESTS:
+    if code == BUSY:
+        return Busy(f"{said}: it is busy.", **facts, retry_after=SECOND_WINDOW)
+    if PER_SECOND in code or code in TOO_FAST or status == httpx.codes.TOO_MANY_REQUESTS:
         return Throttled(f"{said}: too many calls in a second.", **facts, retry_after=SECOND_WINDOW)
     if code == "Forbidden.AccessDenied.ApiCountLimitForOrg":
         return QuotaExhausted(f"{said}: the organisation's calls of this month are used up.", **facts)

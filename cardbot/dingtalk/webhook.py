@@ -97,7 +97,7 @@ class Replies:
             raise WebhookExpired("The message's session webhook is past its time.")
         try:
             url = httpx.URL(webhook.url)
-        except httpx.InvalidURL:
+        except (httpx.InvalidURL, UnicodeError):  # the latter for half a surrogate pair
             url = httpx.URL()
         if not is_trusted_webhook(url, endpoint=self._api.endpoint):
             log.warning("webhook_refused", message=incoming.message_id, scheme=url.scheme, host=url.host)

@@ -21,6 +21,7 @@ from cardbot.dingtalk.openapi import DirectSpace, Frame, GroupSpace, NewCard
 from cardbot.dingtalk.sheet import SECOND_LOOK
 from cardbot.dingtalk.template import SHARED_TEMPLATE, Template
 from cardbot.errors import (
+    Busy,
     CardLost,
     ContentRefused,
     DingTalkRejected,
@@ -798,6 +799,18 @@ async def test_a_limit_that_is_lower_than_thought_is_found_and_no_answer_breaks(
 
 
 @in_virtual_time
+async def test_dingtalk_being_busy_holds_up_nobody_else() -> None:
+    api = Api()
+    api.errors["create"] = [Busy("busy", status=500, code="system.busy")]
+    async with writer(api) as cards:
+        async with cards.open(DIRECT, new_id(), Unwatched()):
+            await anyio.sleep(LATENCY + 0.01)
+            async with cards.open(GROUP, new_id(), Unwatched()):
+                await anyio.sleep(0.5)
+    assert [round(call.at, 2) for call in api.calls] == [0.0, 0.13]
+
+
+@in_virtual_time
 async def test_a_throttle_is_never_seen_and_the_text_comes_later() -> None:
     api = Api()
     api.errors["frame"] = [BUSY, BUSY]
@@ -954,7 +967,7 @@ async def test_each_answer_that_had_a_card_is_counted() -> None:
 @in_virtual_time
 async def test_a_card_that_is_found_goes_on_without_being_created() -> None:
     api = Api()
-    async with writer(api) as cards, cards.resume(DIRECT, "r1", "one two") as card:
+    async with writer(api) as cards, cards.resume(DIRECT, "r1", "one two", Unwatched()) as card:
         card.show("one two three")
         await anyio.sleep(1)
         await card.finish("one two three four")
@@ -968,7 +981,7 @@ async def test_the_last_frame_is_the_same_whoever_sends_it() -> None:
     first, second = Api(), Api()
     async with writer(first) as cards, cards.open(DIRECT, "r1", Unwatched()) as card:
         await card.finish("Hello")
-    async with writer(second) as cards, cards.resume(DIRECT, "r1", "Hello") as card:
+    async with writer(second) as cards, cards.resume(DIRECT, "r1", "Hello", Unwatched()) as card:
         await card.finish("Hello")
     assert (first.calls[-1].guid, first.calls[-1].card) == (second.calls[0].guid, second.calls[0].card)
 
@@ -978,7 +991,7 @@ async def test_other_last_frames_have_other_guids() -> None:
     guids = set()
     for reply_id, text in (("r1", "Hello"), ("r2", "Hello"), ("r1", "Good bye")):
         api = Api()
-        async with writer(api) as cards, cards.resume(DIRECT, reply_id, "") as card:
+        async with writer(api) as cards, cards.resume(DIRECT, reply_id, "", Unwatched()) as card:
             await card.finish(text)
         guids.add(api.calls[-1].guid)
     assert len(guids) == 3
@@ -988,7 +1001,7 @@ async def test_other_last_frames_have_other_guids() -> None:
 async def test_a_card_that_was_never_created_is_lost_when_it_is_found() -> None:
     api = Api()
     api.always["final"] = rejected("param.stream.outTrackId")
-    async with writer(api) as cards, cards.resume(DIRECT, "r1", "") as card:
+    async with writer(api) as cards, cards.resume(DIRECT, "r1", "", Unwatched()) as card:
         with pytest.raises(CardLost) as lost:
             await card.finish("Hello")
     assert lost.value.unseen == "Hello"
@@ -998,7 +1011,7 @@ async def test_a_card_that_was_never_created_is_lost_when_it_is_found() -> None:
 async def test_all_cards_of_a_long_answer_are_found() -> None:
     api = Api()
     text = "\n\n".join(["first " * 60, "second " * 60, "third " * 60])
-    async with writer(api, card_characters=500) as cards, cards.resume(DIRECT, "r1", text) as card:
+    async with writer(api, card_characters=500) as cards, cards.resume(DIRECT, "r1", text, Unwatched()) as card:
         await card.finish(text)
     assert sorted({call.card for call in api.calls}) == ["cardbot-r1-1", "cardbot-r1-2", "cardbot-r1-3"]
     assert api.kinds == ["final"] * 3
@@ -1010,7 +1023,7 @@ async def test_a_further_card_that_nobody_knew_of_is_taken_over() -> None:
     api = Api()
     text = "\n\n".join(["first " * 60, "second " * 60])
     api.errors["create"] = [rejected("param.cardAlreadyExist")]
-    async with writer(api, card_characters=500) as cards, cards.resume(DIRECT, "r1", "first") as card:
+    async with writer(api, card_characters=500) as cards, cards.resume(DIRECT, "r1", "first", Unwatched()) as card:
         await card.finish(text)
     assert sorted(call.kind for call in api.calls) == ["create", "final", "final"]
 
@@ -1018,7 +1031,7 @@ async def test_a_further_card_that_nobody_knew_of_is_taken_over() -> None:
 @in_virtual_time
 async def test_the_shared_template_that_is_found_is_not_begun_again() -> None:
     api = Api()
-    async with writer(api, template=SHARED_TEMPLATE) as cards, cards.resume(DIRECT, "r1", "Hel") as card:
+    async with writer(api, template=SHARED_TEMPLATE) as cards, cards.resume(DIRECT, "r1", "Hel", Unwatched()) as card:
         await card.finish("Hello")
     assert api.kinds == ["final", "update"]
 
@@ -1031,3 +1044,21 @@ async def test_processes_share_the_ceiling() -> None:
         for _ in range(10):
             tasks.start_soon(speak, cards, 20)
     assert not api.refused
+
+
+@in_virtual_time
+async def test_no_call_is_made_for_a_card_that_another_process_has_taken_over() -> None:
+    class Taken(Unwatched):
+        ours = True
+
+        async def is_ours(self) -> bool:
+            return self.ours
+
+    api, watch = Api(), Taken()
+    async with writer(api) as cards, cards.open(DIRECT, "r1", watch) as card:
+        card.show("one")
+        await anyio.sleep(2)
+        watch.ours = False
+        card.show("one two")
+        await anyio.sleep(20)
+    assert api.kinds == ["create", "frame"]

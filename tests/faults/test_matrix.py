@@ -1,0 +1,92 @@
+"""Each fault alone, and pairs of them: whatever happens, a message ends in exactly one visible final state.
+
+The cases run side by side, each with a bot and a world of its own; each test then looks at one verdict.
+
+    CARDBOT_FAULT_PAIRS=500 CARDBOT_FAULT_SEED=7 python -m pytest tests/faults/test_matrix.py
+"""
+
+import os
+import random
+from collections.abc import Mapping
+
+import anyio
+import pytest
+
+from tests.faults.catalogue import ALL, OF_DIFY
+from tests.faults.scene import Case, Verdict, alone, in_haste, play
+
+PAIRS = int(os.environ.get("CARDBOT_FAULT_PAIRS", "60"))
+SEED = int(os.environ.get("CARDBOT_FAULT_SEED", "0")) or random.randrange(1, 10**6)
+
+AT_ONCE = 40
+"""Cases side by side. Our choice: they mostly wait; with more, two cores are late with acknowledgements."""
+
+MUTE = {"webhook", "quota"}
+"""Without a webhook there is the robot's API, whose calls count as any: in a used-up month there is no way left."""
+
+ALONE = [*map(alone, ALL), *(Case((trouble,), app="advanced-chat") for trouble in OF_DIFY)]
+
+
+def some_pairs(seed: int, count: int) -> list[Case]:
+    """Pairs of faults that befall different things, each in some app and with some template."""
+    chance = random.Random(seed)
+    pairs: list[Case] = []
+    while len(pairs) < count:
+        one, two = chance.sample(ALL, 2)
+        if one.slot != two.slot and {one.slot, two.slot} != MUTE:
+            app, template = chance.choice(["chat", "advanced-chat"]), chance.choice(["own", "public"])
+            pairs.append(Case((one, two), app=app, template=template))  # type: ignore[arg-type]  # drawn from its values
+    return pairs
+
+
+PAIRED = some_pairs(SEED, PAIRS)
+
+
+@pytest.fixture(scope="module")
+def verdicts(request: pytest.FixtureRequest) -> Mapping[Case, Verdict | BaseException]:
+    """What came of each case that a selected test asks for."""
+    here = [item for item in request.session.items if isinstance(item, pytest.Function) and item.parent is request.node]
+    cases = [case for item in here if isinstance(case := item.callspec.params.get("case"), Case)]
+    with pytest.MonkeyPatch.context() as patch:
+        in_haste(patch)
+        return anyio.run(_play_all, cases)
+
+
+async def _play_all(cases: list[Case]) -> dict[Case, Verdict | BaseException]:
+    found: dict[Case, Verdict | BaseException] = {}
+    room = anyio.CapacityLimiter(AT_ONCE)
+
+    async def one(case: Case) -> None:
+        async with room:
+            try:
+                found[case] = await play(case)
+            except Exception as broken:  # one case's failure is that test's
+                found[case] = broken
+
+    async with anyio.create_task_group() as tasks:
+        for case in cases:
+            tasks.start_soon(one, case)
+    return found
+
+
+def verdict_on(case: Case, verdicts: Mapping[Case, Verdict | BaseException]) -> Verdict:
+    verdict = verdicts[case]
+    if isinstance(verdict, BaseException):
+        raise verdict
+    return verdict
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("case", ALONE, ids=str)
+def test_a_fault_alone_leaves_one_final_state(case: Case, verdicts: Mapping[Case, Verdict | BaseException]) -> None:
+    verdict = verdict_on(case, verdicts)
+    assert verdict.objections == []
+    assert verdict.unmet == []
+    assert verdict.sight.way == case.way
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("case", PAIRED, ids=lambda case: f"seed {SEED}, {case}")
+def test_two_faults_leave_one_final_state(case: Case, verdicts: Mapping[Case, Verdict | BaseException]) -> None:
+    verdict = verdict_on(case, verdicts)
+    assert verdict.objections == []
