@@ -802,11 +802,10 @@ async def test_a_limit_that_is_lower_than_thought_is_found_and_no_answer_breaks(
 async def test_dingtalk_being_busy_holds_up_nobody_else() -> None:
     api = Api()
     api.errors["create"] = [Busy("busy", status=500, code="system.busy")]
-    async with writer(api) as cards:
-        async with cards.open(DIRECT, new_id(), Unwatched()):
-            await anyio.sleep(LATENCY + 0.01)
-            async with cards.open(GROUP, new_id(), Unwatched()):
-                await anyio.sleep(0.5)
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()):
+        await anyio.sleep(LATENCY + 0.01)
+        async with cards.open(GROUP, new_id(), Unwatched()):
+            await anyio.sleep(0.5)
     assert [round(call.at, 2) for call in api.calls] == [0.0, 0.13]
 
 

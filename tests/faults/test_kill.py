@@ -4,7 +4,6 @@ CARDBOT_KILLS=100 CARDBOT_FAULT_SEED=7 python -m pytest tests/faults/test_kill.p
 """
 
 import os
-import random
 import signal
 from pathlib import Path
 
@@ -17,11 +16,11 @@ from tests.faults.catalogue import App, answer_to, script
 from tests.faults.judge import Sight, objections, parts, sights, whole
 from tests.faults.killing import SPEED, Report, chain
 from tests.faults.processes import START, cardbot_run, settings
+from tests.faults.seed import SEED
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 KILLS = int(os.environ.get("CARDBOT_KILLS", "12"))
-SEED = int(os.environ.get("CARDBOT_FAULT_SEED", "0")) or random.randrange(1, 10**6)
 
 BOTS: tuple[App, ...] = ("chat", "advanced-chat", "chat", "advanced-chat")
 """The apps of the bots that are killed side by side."""

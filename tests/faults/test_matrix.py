@@ -14,9 +14,9 @@ import pytest
 
 from tests.faults.catalogue import ALL, OF_DIFY
 from tests.faults.scene import Case, Verdict, alone, in_haste, play
+from tests.faults.seed import SEED
 
 PAIRS = int(os.environ.get("CARDBOT_FAULT_PAIRS", "60"))
-SEED = int(os.environ.get("CARDBOT_FAULT_SEED", "0")) or random.randrange(1, 10**6)
 
 AT_ONCE = 40
 """Cases side by side. Our choice: they mostly wait; with more, two cores are late with acknowledgements."""

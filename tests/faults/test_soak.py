@@ -1,16 +1,14 @@
 """A small soak: the command of `benchmarks.soak`, as far as a test's time goes."""
 
-import random
 from pathlib import Path
 
 import pytest
 
 from benchmarks.soak import as_table, memory
 from benchmarks.soaking import Soaked, soak
+from tests.faults.seed import SEED
 
 pytestmark = pytest.mark.anyio
-
-SEED = random.randrange(1, 10**6)
 
 
 @pytest.mark.timeout(120)
