@@ -27,12 +27,12 @@ from cardbot.errors import (
 )
 
 if TYPE_CHECKING:
-    from cardbot.settings import DifySettings
+    from cardbot.settings import DifySettings, Values
     from cardbot.texts import Language
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 say = Console(stderr=True, highlight=False)
-_T = TypeVar("_T", bound="DifySettings")
+_T = TypeVar("_T", bound="Values")
 _E = TypeVar("_E", bound=Exception)
 
 EnvFile = Annotated[
@@ -212,10 +212,10 @@ def usage(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     """Show how many of the organisation's calls this month's answers have cost, and will have at its end."""
     from cardbot.budget import month_at, projected, stretch
     from cardbot.ports import Usage
-    from cardbot.settings import Settings
+    from cardbot.settings import StoreSettings
     from cardbot.store import open_store
 
-    settings = _load(Settings, env_file)
+    settings = _load(StoreSettings, env_file)
     if settings.store == "memory:":
         _stop("CARDBOT_STORE is memory:, which ends with the bot: there is no count to show.")
     now = time.time()

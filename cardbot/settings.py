@@ -39,32 +39,12 @@ def _default_store() -> str:
     return f"sqlite:///{user_state_path('cardbot', appauthor=False) / 'cardbot.db'}"
 
 
-class DifySettings(BaseSettings):
-    """What is needed to ask Dify."""
+class Values(BaseSettings):
+    """How settings are read; what they are, the classes below say."""
 
     model_config = SettingsConfigDict(
         case_sensitive=True, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
-
-    dify_api_key: Annotated[Secret, Field(alias="DIFY_API_KEY", description="The key of the Dify app (`app-…`)")]
-    dify_base_url: Annotated[
-        DifyAddress,
-        Field(alias="DIFY_BASE_URL", description="Dify's service API; with or without `/chat-messages` at its end"),
-    ] = "https://api.dify.ai/v1"
-    dify_idle_seconds: Annotated[
-        Seconds,
-        Field(
-            alias="CARDBOT_DIFY_IDLE_SECONDS",
-            description="Silence from Dify after which an answer is given up; a queue at Dify is silent too",
-        ),
-    ] = 120.0
-    language: Annotated[
-        Language, Field(alias="CARDBOT_LANGUAGE", description="`zh` or `en`: the bot's own sentences in the chat")
-    ] = "zh"
-    log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
-        Field(alias="CARDBOT_LOG_LEVEL", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`"),
-    ] = "INFO"
 
     @classmethod
     def load(cls, env_file: Path | None = None) -> Self:
@@ -110,35 +90,33 @@ class DifySettings(BaseSettings):
         return advice
 
 
-class Settings(DifySettings):
-    """What the bot needs to run."""
+class DifySettings(Values):
+    """What is needed to ask Dify."""
 
-    client_id: Annotated[Text, Field(alias="DINGTALK_CLIENT_ID", description="The app's client id (formerly AppKey)")]
-    client_secret: Annotated[
-        Secret, Field(alias="DINGTALK_CLIENT_SECRET", description="The app's client secret (formerly AppSecret)")
-    ]
-    card_template_id: Annotated[
-        OptionalText,
+    dify_api_key: Annotated[Secret, Field(alias="DIFY_API_KEY", description="The key of the Dify app (`app-…`)")]
+    dify_base_url: Annotated[
+        DifyAddress,
+        Field(alias="DIFY_BASE_URL", description="Dify's service API; with or without `/chat-messages` at its end"),
+    ] = "https://api.dify.ai/v1"
+    dify_idle_seconds: Annotated[
+        Seconds,
         Field(
-            alias="DINGTALK_CARD_TEMPLATE_ID",
-            description="The card template (`….schema`), or `public` for DingTalk's shared one; none: plain replies",
+            alias="CARDBOT_DIFY_IDLE_SECONDS",
+            description="Silence from Dify after which an answer is given up; a queue at Dify is silent too",
         ),
-    ] = ""
-    card_content_key: Annotated[
-        Text,
-        Field(alias="DINGTALK_CARD_CONTENT_KEY", description="The template's streamed markdown variable"),
-    ] = "content"
-    robot_code: Annotated[
-        OptionalText,
-        Field(alias="DINGTALK_ROBOT_CODE", description="The robot's code; none: the client id, as in most apps"),
-    ] = ""
-    openapi_endpoint: Annotated[
-        SafeAddress,
-        Field(
-            alias="DINGTALK_OPENAPI_ENDPOINT",
-            description="DingTalk's API; `https://api.dingtalk.io` overseas; `http://` on this machine only",
-        ),
-    ] = "https://api.dingtalk.com"
+    ] = 120.0
+    language: Annotated[
+        Language, Field(alias="CARDBOT_LANGUAGE", description="`zh` or `en`: the bot's own sentences in the chat")
+    ] = "zh"
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+        Field(alias="CARDBOT_LOG_LEVEL", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`"),
+    ] = "INFO"
+
+
+class StoreSettings(Values):
+    """What is needed to look at what is kept."""
+
     store: Annotated[
         StoreAddress,
         Field(
@@ -147,19 +125,6 @@ class Settings(DifySettings):
             description="`memory:`, `sqlite:///path` or `redis://…`; none: `cardbot.db` in the user's state folder",
         ),
     ] = Field(default_factory=_default_store)
-    card_qps: Annotated[
-        int,
-        Field(
-            alias="CARDBOT_CARD_QPS",
-            ge=1,
-            le=1000,
-            description="Card calls per second and API path the app may make",
-        ),
-    ] = 20
-    frames: Annotated[
-        Literal["smooth", "balanced", "frugal"],
-        Field(alias="CARDBOT_FRAMES", description="How many frames an answer may cost: `smooth`, `balanced`, `frugal`"),
-    ] = "balanced"
     monthly_calls: Annotated[
         int | None,
         Field(
@@ -206,6 +171,50 @@ class Settings(DifySettings):
             description="`person` or `chat`: whose conversation with Dify it is in a group",
         ),
     ] = "person"
+
+
+class Settings(StoreSettings, DifySettings):
+    """What the bot needs to run."""
+
+    client_id: Annotated[Text, Field(alias="DINGTALK_CLIENT_ID", description="The app's client id (formerly AppKey)")]
+    client_secret: Annotated[
+        Secret, Field(alias="DINGTALK_CLIENT_SECRET", description="The app's client secret (formerly AppSecret)")
+    ]
+    card_template_id: Annotated[
+        OptionalText,
+        Field(
+            alias="DINGTALK_CARD_TEMPLATE_ID",
+            description="The card template (`….schema`), or `public` for DingTalk's shared one; none: plain replies",
+        ),
+    ] = ""
+    card_content_key: Annotated[
+        Text,
+        Field(alias="DINGTALK_CARD_CONTENT_KEY", description="The template's streamed markdown variable"),
+    ] = "content"
+    robot_code: Annotated[
+        OptionalText,
+        Field(alias="DINGTALK_ROBOT_CODE", description="The robot's code; none: the client id, as in most apps"),
+    ] = ""
+    openapi_endpoint: Annotated[
+        SafeAddress,
+        Field(
+            alias="DINGTALK_OPENAPI_ENDPOINT",
+            description="DingTalk's API; `https://api.dingtalk.io` overseas; `http://` on this machine only",
+        ),
+    ] = "https://api.dingtalk.com"
+    card_qps: Annotated[
+        int,
+        Field(
+            alias="CARDBOT_CARD_QPS",
+            ge=1,
+            le=1000,
+            description="Card calls per second and API path the app may make",
+        ),
+    ] = 20
+    frames: Annotated[
+        Literal["smooth", "balanced", "frugal"],
+        Field(alias="CARDBOT_FRAMES", description="How many frames an answer may cost: `smooth`, `balanced`, `frugal`"),
+    ] = "balanced"
     drain_seconds: Annotated[
         float,
         Field(
