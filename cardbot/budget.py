@@ -14,8 +14,8 @@ BILLING_ZONE = timezone(timedelta(hours=8))
 """Whose calendar the months are of. Our choice: China's, where DingTalk bills; its pages do not say."""
 
 MOST_STRETCH = 4.0
-"""What intervals may be multiplied by; beyond it an answer has no frames but the last. Our choice: at four times,
-an answer of a minute costs 8 calls in place of 20; what more stretching saves is less than a call."""
+"""What intervals may be multiplied by; beyond it an answer has no frames but the last. Our choice: at four times, an
+answer of a minute costs half of what it would; whoever has to save more than that has to save all of it."""
 
 SOON = 24 * 60 * 60.0
 """Seconds that a month has been counted at least before its rate is trusted in a projection. Our choice: a day."""

@@ -33,6 +33,8 @@ class Ceiling:
     _low: float = math.inf
     """Where the ceiling was after the latest cut."""
     _cut_at: float = -math.inf
+    _rises_from: float = -math.inf
+    """The end of the rest that the cut began: a rest proves nothing."""
     _closed_until: float = -math.inf
     _under_way: int = 0
     _ends: deque[float] = field(default_factory=deque)
@@ -41,7 +43,7 @@ class Ceiling:
         """Calls in a second that are believed to pass."""
         if self._low == math.inf:
             return self.qps
-        return int(min(self.qps, self._low + (now - self._cut_at) * self.qps * RISE))
+        return int(min(self.qps, self._low + max(0.0, now - self._rises_from) * self.qps * RISE))
 
     def free_at(self, now: float, *, share: float = 1.0) -> float:
         """When a call may begin that leaves `1 - share` of the ceiling free: now, or not before so late.
@@ -57,7 +59,8 @@ class Ceiling:
         if surplus < 0:
             return now
         expires = self._ends[surplus] + WINDOW if surplus < len(self._ends) else math.inf
-        return min(expires, self._rises(now))
+        # By a rounding error, the moment at which it rises may be a moment at which it has not yet.
+        return min(expires, max(self._rises(now), math.nextafter(now, math.inf)))
 
     def begin(self) -> None:
         """A call is being made."""
@@ -78,10 +81,11 @@ class Ceiling:
         if began >= self._cut_at:
             made = min(self.limit(now), self._under_way + len(self._ends))
             self._low, self._cut_at = max(1.0, made * CUT), now
+        self._rises_from = max(self._cut_at, self._closed_until)
 
     def _rises(self, now: float) -> float:
         """When the ceiling is higher by one."""
         limit = self.limit(now)
         if limit >= self.qps:
             return math.inf
-        return self._cut_at + (limit + 1 - self._low) / (self.qps * RISE)
+        return self._rises_from + (limit + 1 - self._low) / (self.qps * RISE)

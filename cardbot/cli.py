@@ -134,7 +134,7 @@ def playground(
         str | None, typer.Option(help="Ask this one question here; the card's growth is printed as it happens.")
     ] = None,
     env_file: EnvFile = DEFAULT_ENV_FILE,
-    port: Annotated[int, typer.Option(help="Port of the page on 127.0.0.1; 0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page on 127.0.0.1; 0 takes a free one.")] = 0,
     record: Annotated[Path | None, typer.Option(help="Keep the run in this file.")] = None,
     replay: Annotated[Path | None, typer.Option(help="Show a run that --record kept; nothing else is started.")] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
@@ -185,7 +185,7 @@ def _play_page(
     replay: Path | None,
     browser: bool,
 ) -> None:
-    from cardbot.playground.web import BadRecording, playground
+    from cardbot.playground.web import BadPort, BadRecording, playground
     from cardbot.playground.web import replay as replay_of
 
     language = chosen or ("zh" if os.environ.get("LANG", "").startswith("zh") else "en")
@@ -203,8 +203,10 @@ def _play_page(
 
     try:
         _run(show)
-    except* (BadRecording, OSError) as group:
+    except* (BadPort, BadRecording) as group:
         _stop(str(_first(group)))
+    except* OSError as group:
+        _stop(f"The playground has ended: {_first(group).strerror}.")
 
 
 @app.command()
@@ -232,9 +234,9 @@ def usage(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     print(f"{month.name} (China time)")
     print(f"  calls so far        {calls:>9,}" + (f" of {budget:,}" if budget else ""))
     print(f"  answers in cards    {answers:>9,}")
-    print(f"  calls per answer    {calls / answers if answers else 0:>9.1f}")
+    print(f"  calls per answer    {f'{calls / answers:.1f}' if answers else '–':>9}")
     print(f"  at the month's end  {projected(found[0], now):>9,}, if it goes on like this")
-    if budget and calls >= budget:
+    if budget and budget - calls < 2:  # the least that a card takes
         print("The budget is spent: answers are plain replies until the next month.")
     elif budget and (times := stretch(calls, budget, now)) > 1:
         print(

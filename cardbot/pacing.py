@@ -24,13 +24,13 @@ clients that fetch the card race with the frame and show "内容加载失败".""
 
 GROWTH, LONGEST = 1.32, 5.0
 """`balanced`: each interval is so much longer than the one before, up to so many seconds. Our choice: an answer of
-10 s costs at most 8 calls and one of 60 s at most 20, creation and final frame included."""
+10 s costs at most 8 calls and one of 60 s at most 20, creation and final frame included (own template, one card)."""
 
 SECOND_FRAME = 4.0
-"""Seconds from the first to the second and last text frame in `frugal`. Our choice: 4 calls an answer, at most."""
+"""Seconds from the first to the second and last text frame in `frugal`. Our choice: 4 calls a card, at most."""
 
 LIVE_SHARE = 0.95
-"""Share of the ceiling that text frames may use; the rest is for new and final ones. Our choice: two of twenty."""
+"""Share of the ceiling that text frames may use; the rest is for final ones. Our choice: nineteen of twenty."""
 
 PAUSE, GATHER = 2.0, 0.3
 """Seconds without new text after which the next frame waits for so many seconds more: it is to show words, not one
@@ -73,7 +73,10 @@ class Rank(IntEnum):
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """What is known of one card. The owner sets the first four fields, `Pacing` the others."""
+    """What is known of one card. The owner sets the first four fields, `Pacing` the others.
+
+    For a card that it has found, the owner also says when it `began`.
+    """
 
     rank: Rank | None = None
     """What the card wants next, or None."""
@@ -88,6 +91,8 @@ class Lane:
     """One call at a time: frames carry no sequence number, so two could arrive in the wrong order."""
     began: float = -math.inf
     ended: float = -math.inf
+    shows: bool = False
+    """Whether the call under way, or the last one, is a text frame."""
     frames: int = 0
     """Text frames so far."""
 
@@ -133,7 +138,7 @@ class Pacing:
         self._lanes.pop(lane, None)
 
     def share(self, processes: int) -> None:
-        """So many processes make calls for this app: each takes an equal part of the ceiling."""
+        """So many processes make calls for this app: each takes an equal part of the ceiling, and one call at least."""
         self._part = max(1, self._qps // processes)
         for ceiling in self._ceilings.values():
             ceiling.qps = self._part
@@ -161,8 +166,8 @@ class Pacing:
 
     def begin(self, lane: Lane, now: float) -> None:
         """The lane's call is being made."""
-        lane.busy, lane.began = True, now
-        lane.frames += lane.rank is Rank.LIVE
+        lane.busy, lane.began, lane.shows = True, now, lane.rank is Rank.LIVE
+        lane.frames += lane.shows
         self._ceiling(lane.path).begin()
 
     def end(self, lane: Lane, path: str, now: float) -> None:
@@ -172,6 +177,7 @@ class Pacing:
 
     def throttled(self, lane: Lane, path: str, now: float, pause: float) -> None:
         """The lane's call on `path`, which is to be ended yet, was one too many; none is wanted for `pause` seconds."""
+        lane.frames -= lane.shows  # nobody saw it, nobody pays for it
         self._ceiling(path).refused(lane.began, now, pause)
 
     def _free_at(self, lane: Lane, now: float) -> float:

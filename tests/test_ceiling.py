@@ -78,7 +78,7 @@ def test_a_call_made_under_the_lower_ceiling_cuts_again() -> None:
 def test_the_ceiling_rises_with_time_up_to_what_the_app_may_make() -> None:
     ceiling = Ceiling(20)
     burst(ceiling, 0.0)
-    ceiling.refused(0.0, 0.0, 1.0)
+    ceiling.refused(0.0, 0.0, 0.0)
     low = ceiling.limit(0.0)
     assert ceiling.limit(3 / (20 * RISE)) == low + 3
     assert ceiling.limit(1000.0) == 20
@@ -91,6 +91,31 @@ def test_nothing_passes_while_the_path_rests() -> None:
     ceiling.end(0.5)
     assert ceiling.free_at(3.0) == 15.5
     assert ceiling.free_at(15.5) == 15.5
+
+
+def test_a_rest_is_no_proof_that_more_passes() -> None:
+    ceiling = Ceiling(20)
+    burst(ceiling, 0.0)
+    ceiling.refused(0.0, 0.1, 15.0)
+    assert ceiling.limit(15.1) == ceiling.limit(0.1) == int(20 * CUT)
+
+
+@given(st.floats(0, 1000), st.integers(1, 20), st.floats(0, 30))
+def test_who_has_to_wait_is_never_told_to_come_now(start: float, calls: int, later: float) -> None:
+    """Rounding included: whoever asks again at the moment that was named may be told to wait on, not to go."""
+    ceiling = Ceiling(20)
+    for _ in range(calls):
+        ceiling.begin()
+    ceiling.refused(start, start, 0.0)
+    now = start + later
+    for _ in range(50):
+        again = ceiling.free_at(now)
+        if again <= now:
+            assert ceiling.limit(now) > calls
+            break
+        if again == math.inf:
+            break
+        now = again
 
 
 def test_a_shorter_rest_does_not_end_a_longer_one() -> None:

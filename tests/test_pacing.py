@@ -250,6 +250,27 @@ def test_endless_stretch_leaves_new_cards_and_final_frames_only() -> None:
     assert pacing.next(100.0) is live
 
 
+def test_a_throttled_frame_does_not_count_as_one() -> None:
+    pacing = Pacing(frames=Frames.FRUGAL)
+    only = lane(pacing)
+    for moment in (0.0, 5.0):
+        pacing.begin(only, moment)
+        pacing.throttled(only, PATH, moment + 0.1, 1.0)
+        pacing.end(only, PATH, moment + 0.1)
+    assert only.frames == 0
+    assert pacing.next(20.0) is only
+
+
+def test_a_final_frame_that_is_throttled_takes_no_text_frame_away() -> None:
+    pacing = Pacing()
+    only = lane(pacing)
+    call(pacing, only, 0.0)
+    only.rank = Rank.FINAL
+    pacing.begin(only, 1.0)
+    pacing.throttled(only, PATH, 1.1, 1.0)
+    assert only.frames == 1
+
+
 def test_a_throttled_path_rests_and_the_others_go_on() -> None:
     pacing = Pacing()
     first, second = lane(pacing, Rank.FINAL), lane(pacing, Rank.FINAL)

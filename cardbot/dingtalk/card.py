@@ -95,7 +95,8 @@ class PagedCard:
 
     def close(self) -> None:
         """Make no more calls for it."""
-        self._writer.answered()
+        if self._posted[0].sheet.created:
+            self._writer.answered()
         for posted in self._posted:
             self._writer.drop(posted)
 

@@ -123,9 +123,10 @@ class CardWriter:
         self.wake()
 
     def drop(self, posted: Posted) -> None:
-        """Make no more calls for it."""
+        """Make no more calls for it; what was set aside for it is free for others."""
         self._pacing.remove(posted.sheet.lane)
         self._sheets.pop(posted.sheet.lane, None)
+        self.wake()
 
     def wake(self) -> None:
         """Something is wanted that was not wanted before."""
@@ -177,7 +178,10 @@ class CardWriter:
     def _begin(self, posted: Posted, now: float, calls: TaskGroup) -> None:
         """Make the call that the sheet wants, as things are now. A fault of ours is that card's, not the writer's."""
         step = posted.sheet.step()
-        assert step is not None, "a lane with a rank belongs to a sheet with a step"
+        if step is None:  # a fault of ours: its lane wants something that the sheet does not
+            log.error("card_wants_nothing", card=posted.sheet.out_track_id)
+            self.drop(posted)
+            return
         if step is not Step.CLOSE and self._budget.is_closed(self._wall()):
             # One try to close what people see; it costs nothing if it is refused.
             posted.sheet.hand_over(DingTalkError("DingTalk takes no more calls this month."), now)

@@ -117,6 +117,11 @@ class Sheet:
         return sheet
 
     @property
+    def created(self) -> bool:
+        """Whether it was put into the chat, as far as anybody knows."""
+        return self._created
+
+    @property
     def never_seen(self) -> bool:
         """Whether it is not in the chat, and never will be."""
         return self.settled and not self._created
@@ -130,11 +135,10 @@ class Sheet:
         """Take the newest text; older text is of no more interest. Returns whether the lane's wish changed."""
         if self._text == self._rendered:
             self._unseen_since = now
-        self._text = markdown
-        if self.lane.rank is not None:
-            return False  # what it wants will hold this text
-        self._plan(now)
-        return self.lane.rank is not None
+        self._text, wanted = markdown, self.lane.rank
+        if wanted is None or markdown == self._rendered:  # otherwise what it wants will hold this text
+            self._plan(now)
+        return self.lane.rank is not wanted
 
     def finish(self, markdown: str, now: float, *, failed: bool) -> None:
         """The last text. Nothing may be shown after it."""

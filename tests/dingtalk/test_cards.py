@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -1061,3 +1061,60 @@ async def test_no_call_is_made_for_a_card_that_another_process_has_taken_over() 
         card.show("one two")
         await anyio.sleep(20)
     assert api.kinds == ["create", "frame"]
+
+
+@in_virtual_time
+async def test_a_text_that_goes_back_to_what_is_shown_wants_nothing() -> None:
+    api = Api()
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
+        card.show("one")
+        await anyio.sleep(2)
+        card.show("two")
+        card.show("one")
+        await anyio.sleep(2)
+        card.show("one two")
+        await anyio.sleep(2)
+    assert [call.content for call in api.calls if call.kind == "frame"] == ["one", "one two"]
+
+
+@in_virtual_time
+async def test_a_word_before_the_card_is_there_may_be_taken_back() -> None:
+    """ "In line", and then Dify has begun and said nothing yet."""
+    api = Api()
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
+        await anyio.sleep(0.2)
+        card.show(EN.in_line)
+        card.show("")
+        await anyio.sleep(3)
+        await card.finish("Hello")
+    assert api.kinds == ["create", "final"]
+
+
+@in_virtual_time
+async def test_frames_come_back_when_others_need_less_of_the_budget() -> None:
+    api, budget = Api(), Budget(100)
+    for _ in range(76):
+        budget.call(MIDDLE)
+    async with (
+        writer(api, budget=budget, wall=lambda: MIDDLE) as cards,
+        AsyncExitStack() as others,
+        cards.open(DIRECT, new_id(), Unwatched()) as card,
+    ):
+        for _ in range(6):
+            await others.enter_async_context(cards.open(GROUP, new_id(), Unwatched()))
+        card.show("one")
+        await anyio.sleep(5)
+        assert "frame" not in api.kinds
+        await others.aclose()
+        await anyio.sleep(5)
+        assert "frame" in api.kinds
+
+
+@in_virtual_time
+async def test_an_answer_without_a_card_is_not_counted_as_one_with() -> None:
+    api, budget = Api(), Budget()
+    api.always["create"] = DENIED
+    async with writer(api, budget=budget) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
+        with pytest.raises(CardLost):
+            await card.finish("Hello")
+    assert budget.pending() == {}
