@@ -4,6 +4,6 @@ It listens on the loopback interface only, and takes requests from its own page 
 """
 
 from cardbot.playground.web.recording import BadRecording
-from cardbot.playground.web.serve import playground, replay
+from cardbot.playground.web.serve import BadPort, playground, replay
 
-__all__ = ["BadRecording", "playground", "replay"]
+__all__ = ["BadPort", "BadRecording", "playground", "replay"]

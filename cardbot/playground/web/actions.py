@@ -1,5 +1,6 @@
 """What people do on the page: write, send files, press buttons, switch faults. JSON in, deeds at the platform out."""
 
+import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -22,6 +23,9 @@ from cardbot.playground.world import World
 
 TEXT_LIMIT = 6000
 """Characters of a message. Our choice: some pages; DingTalk's own limit is not published."""
+
+MENTION = re.compile(rf"(?<![a-z0-9_+-])@{ROBOT}(?![a-z0-9_-]|\.[a-z0-9])", re.IGNORECASE)
+"""The robot's name after an @, in any case. Not in "a@cardbot.com"; Chinese may stand close to it."""
 
 SECOND_PUSH = 1.0
 """Seconds until a message is pushed again while redelivery is on. Our choice: while the answer is being written."""
@@ -94,7 +98,9 @@ class Actions:
             data: Json = {"msgtype": "picture", "content": {"downloadCode": code, "pictureDownloadCode": code}}
         else:
             data = {"msgtype": "file", "content": {"downloadCode": code, "fileName": name, "fileId": code}}
-        shown = {"content": data["msgtype"], "name": name, "size": len(content), "media": code if is_picture else ""}
+        shown: Json = {"content": data["msgtype"], "name": name, "size": len(content)}
+        # Nobody can be mentioned in a file. The playground lets the robot have it all the same, and the page says so.
+        shown |= {"media": code if is_picture else "", "assumed": chat in GROUPS}
         await self._push(data, person, chat, "", shown)
 
     async def _say(self, body: Mapping[str, Any]) -> None:
@@ -102,18 +108,17 @@ class Actions:
         if not text or len(text) > TEXT_LIMIT:
             raise BadAction(f"a text has 1 to {TEXT_LIMIT} characters")
         person = _person(_text(body, "speaker"), chat)
-        mention = f"@{ROBOT}"
         shown: Json = {"content": "text", "text": text}
         quoted = self._quote(body.get("quote"))
         if quoted:
             shown["quote"] = quoted[1]
         in_group = chat in GROUPS
-        if in_group and mention not in text:
+        if in_group and not MENTION.search(text):
             # documented: a robot in a group gets the messages that mention it, and no others.
             self._show(person, chat, {**shown, "unaddressed": True})
             return
         # DingTalk takes the robot's mention out of the text, and leaves the blank behind it.
-        question = text.replace(mention, "", 1) if in_group else text
+        question = MENTION.sub("", text, count=1) if in_group else text
         data: Json = {"msgtype": "text", "text": {"content": question, **(quoted[0] if quoted else {})}}
         mentioned = [member for member in PEOPLE.values() if f"@{member.name}" in text]
         if in_group and mentioned:
@@ -134,7 +139,7 @@ class Actions:
             person,
             chat,
             text,
-            {"content": "voice", "text": text, "seconds": seconds},
+            {"content": "voice", "text": text, "seconds": seconds, "assumed": chat in GROUPS},
         )
 
     def _click(self, body: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ LONGEST_PAUSE = 3.0
 
 
 class BadRecording(Exception):
-    """Raised for a file that is no recording. The text names the line."""
+    """Raised for a file that cannot be one, or is none. The text names the file, or the line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,20 @@ async def record(feed: Feed, path: Path) -> None:
             await anyio.sleep(TOGETHER)
 
 
+def create(path: Path) -> None:
+    """An empty file to record into. Raises BadRecording where none can be written."""
+    try:
+        path.write_text("", encoding="utf-8")
+    except OSError as exc:
+        raise BadRecording(f"{path} cannot be written: {exc.strerror}.") from exc
+
+
 def read(path: Path) -> list[Moment]:
-    """The moments of a file, in order. Raises BadRecording, and OSError for a file that cannot be read."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    """The moments of a file, in order. Raises BadRecording."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as exc:
+        raise BadRecording(f"{path} cannot be read: {exc.strerror}.") from exc
     if not lines or _object(lines[0], 1).get("format") != FORMAT:
         raise BadRecording(f"{path} was not written by `cardbot playground --record`.")
     moments = [_moment(_object(line, number), number) for number, line in enumerate(lines[1:], start=2)]

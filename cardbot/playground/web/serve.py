@@ -1,5 +1,6 @@
 """Starts the playground with its page, or the page of a recording, and runs until it is cancelled."""
 
+import os
 import socket
 import time
 from collections.abc import AsyncGenerator, Iterator
@@ -18,7 +19,7 @@ from cardbot.playground.web import people, questions
 from cardbot.playground.web.actions import Actions
 from cardbot.playground.web.app import live, replayed
 from cardbot.playground.web.feed import Feed
-from cardbot.playground.web.recording import Player, read, record
+from cardbot.playground.web.recording import Player, create, read, record
 from cardbot.playground.web.switches import LATENCIES, LIMITS
 from cardbot.playground.web.threads import Threads
 from cardbot.playground.web.watch import Watcher
@@ -30,6 +31,10 @@ GOODBYE = 1
 """Seconds that open requests get when the server stops. Our choice: they are the page's own."""
 
 
+class BadPort(Exception):
+    """Raised for a port that the page cannot listen on. The text says why."""
+
+
 @asynccontextmanager
 async def playground(
     dify: DifySettings | None,
@@ -39,7 +44,7 @@ async def playground(
     record_to: Path | None = None,
     buttons: tuple[Button, ...] = BUTTONS,
 ) -> AsyncGenerator[str]:
-    """The playground, running and connected; yields the address of its page.
+    """The playground, running and connected; yields the address of its page. Raises BadRecording and BadPort.
 
     Args:
         dify: A real app to ask; None asks the scripted one.
@@ -50,6 +55,8 @@ async def playground(
     """
     began = time.monotonic()
     with _listening(port) as listener:
+        if record_to is not None:
+            await anyio.to_thread.run_sync(create, record_to)
         page = f"http://{HOST}:{listener.getsockname()[1]}"
         async with world(dify, language, buttons=buttons) as here, anyio.create_task_group() as tasks:
             feed, threads = Feed(lambda: time.monotonic() - began), Threads()
@@ -73,7 +80,7 @@ async def playground(
 
 @asynccontextmanager
 async def replay(path: Path, *, port: int = 0) -> AsyncGenerator[str]:
-    """A recording, playing; yields the address of its page. Raises BadRecording, and OSError."""
+    """A recording, playing; yields the address of its page. Raises BadRecording and BadPort."""
     player = Player(await anyio.to_thread.run_sync(read, path))
     with _listening(port) as listener:
         app = replayed(player.feed, player.restart, port=listener.getsockname()[1])
@@ -114,7 +121,11 @@ async def _served(app: ASGIApp, listener: socket.socket) -> AsyncGenerator[None]
 
 @contextmanager
 def _listening(port: int) -> Iterator[socket.socket]:
-    with socket.create_server((HOST, port)) as listener:
+    try:
+        listener = socket.create_server((HOST, port))
+    except OSError as exc:
+        raise BadPort(f"Port {port} cannot be used: {os.strerror(exc.errno or 0)}. --port 0 takes a free one.") from exc
+    with listener:
         yield listener
 
 

@@ -8,6 +8,8 @@ with two of them exchanged.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from cardbot.texts import EN, ZH
+
 
 @dataclass(slots=True, eq=False)
 class _Asked:
@@ -19,6 +21,8 @@ class _Asked:
     questions: int = 0
     unanswered: int = 0
     ended: bool = False
+    elsewhere: bool = False
+    replied: bool = False
 
 
 class Threads:
@@ -63,18 +67,30 @@ class Threads:
     def of_reply(self, *, chat: str, users: tuple[str, ...]) -> str:
         """The message that a plain reply answers; it is its end."""
         here = [asked for asked in self._asked if (chat and asked.chat == chat) or (not chat and asked.user in users)]
-        # A reply is the last thing that happens: what Dify still answers cannot be over.
-        found = _first(here, lambda asked: not asked.ended and not asked.unanswered)
-        found = found or _first(here, lambda asked: not asked.ended) or _last(here)
+        here.reverse()
+        bare = [asked for asked in here if not asked.cards and not asked.ended and not asked.unanswered]
+        waiting = [asked for asked in here if not asked.ended]
+        found = (
+            # What Dify has answered without a card to show it in can only come as a reply.
+            _first(bare, lambda asked: asked.questions > 0)
+            # What Dify was never asked about is answered at once, while earlier messages are still under way.
+            or _first(bare, lambda asked: True)
+            or _first(here, lambda asked: asked.elsewhere and not asked.replied)
+            # A card that could not be closed.
+            or _first(waiting, lambda asked: asked.questions > 0 and not asked.unanswered)
+            or _first(waiting + here, lambda asked: True)
+        )
         if found is None:
             return ""
-        found.ended = True
+        found.ended = found.replied = True
         return found.message
 
-    def end(self, card: str) -> None:
-        """The card has come to its end."""
-        if card in self._cards:
-            self._cards[card].ended = True
+    def end(self, card: str, *, text: str) -> None:
+        """The card has come to its end, with this text."""
+        asked = self._cards.get(card)
+        if asked is not None:
+            asked.ended = True
+            asked.elsewhere = asked.elsewhere or any(words.elsewhere in text for words in (ZH, EN))
 
 
 def _first(candidates: list[_Asked], condition: Callable[[_Asked], bool]) -> _Asked | None:

@@ -141,7 +141,7 @@ class Watcher:
             return
         over = card.state in (State.DONE, State.FAILED)
         if over:
-            self._threads.end(card.out_track_id)
+            self._threads.end(card.out_track_id, text=card.content)
         kind, _, space = card.space.removeprefix("dtv1.card//").partition(".")
         self._feed.put(
             "card",

@@ -40,10 +40,29 @@ async def test_a_group_message_reaches_the_robot_without_its_mention(pushed: lis
 
 async def test_a_group_message_that_does_not_mention_the_robot_stays_among_people(pushed: list[Json]) -> None:
     async with playground(None, "en") as url, visiting(url) as page:
-        await page.say("hello", chat=GROUP)
+        await page.say("hello, write to a@cardbot.com", chat=GROUP)
         await page.until(lambda: page.all("message"))
         assert page.all("message")[0]["unaddressed"]
     assert pushed == []
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [("@CardBot hello", " hello"), ("你好@cardbot看看", "你好看看"), ("a@cardbot.com @cardbot?", "a@cardbot.com ?")],
+)
+async def test_the_robot_is_mentioned_by_its_name_in_any_case(pushed: list[Json], text: str, content: str) -> None:
+    async with playground(None, "en") as url, visiting(url) as page:
+        await page.say(text, chat=GROUP)
+    assert pushed[0]["text"]["content"] == content
+
+
+async def test_a_file_in_a_group_says_that_it_is_taken_as_a_mention(pushed: list[Json]) -> None:
+    async with playground(None, "en") as url, visiting(url) as page:
+        query = {"chat": GROUP, "speaker": ADA, "name": "a.pdf"}
+        await page.http.post("/upload", params=query, content=b"bytes", headers={"Content-Type": "application/pdf"})
+        await page.until(lambda: page.all("message"))
+        assert page.all("message")[0]["assumed"] is True
+    assert len(pushed) == 1
 
 
 async def test_a_quote_goes_along(pushed: list[Json]) -> None:

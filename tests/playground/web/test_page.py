@@ -157,6 +157,70 @@ async def test_the_page_can_be_used_without_a_mouse_in_chinese_on_a_telephone(br
         assert complaints == []
 
 
+async def test_the_end_of_a_chat_stays_in_sight_when_a_picture_grows_it(browser: Any) -> None:
+    log = "document.querySelector('#log')"
+    below = f"{log}.scrollHeight - {log}.scrollTop - {log}.clientHeight"
+    async with playground(None, "en") as url, looking_at(url, browser) as (page, complaints):
+        picture = {"name": "page.png", "mimeType": "image/png", "buffer": await page.screenshot()}
+        for _ in range(3):
+            await page.set_input_files("#chosen-picture", picture)
+        await expect(page.locator(".bubble.reply")).to_have_count(3, timeout=15 * SECONDS)
+        await page.wait_for_function(
+            f"[...document.querySelectorAll('#log img')].every((each) => each.complete) && {below} < 2"
+        )
+        await page.locator("#log").evaluate("log => { log.scrollTop = 0; }")
+        await page.locator("#text").fill("and now?")
+        await page.keyboard.press("Enter")
+        await page.wait_for_function(f"{below} < 2")
+        assert complaints == []
+
+
+async def test_each_chat_keeps_its_own_draft_and_quote(browser: Any) -> None:
+    async with playground(None, "en") as url, looking_at(url, browser) as (page, complaints):
+        await page.click(TEAM)
+        await page.locator("#text").fill("hello")
+        await page.keyboard.press("Enter")
+        await page.click(".quote >> nth=0", force=True)
+        await page.locator("#text").fill("half a")
+        await page.click(ALL_HANDS)
+        await expect(page.locator("#text")).to_have_value("")
+        await expect(page.locator("#quoting")).to_be_hidden()
+        await page.click(TEAM)
+        await expect(page.locator("#text")).to_have_value("half a")
+        await expect(page.locator("#quoting")).to_contain_text("hello")
+        assert complaints == []
+
+
+async def test_a_second_enter_sends_nothing_and_later_words_stay(browser: Any) -> None:
+    async with playground(None, "en") as url, looking_at(url, browser) as (page, complaints):
+        await page.click(TEAM)
+
+        async def late(route: Any) -> None:
+            await anyio.sleep(0.3)
+            await route.continue_()
+
+        await page.route("**/do/say", late)
+        await page.locator("#text").fill("once")
+        await page.keyboard.press("Enter")
+        await page.keyboard.press("Enter")
+        await page.keyboard.type("later")
+        await expect(page.locator(".row.mine .bubble")).to_have_text(["once"])
+        await expect(page.locator("#text")).to_have_value("later")
+        await page.unroute("**/do/say", late)
+        assert complaints == []
+
+
+async def test_chat_names_fit_a_telephone_before_anything_is_said(browser: Any) -> None:
+    narrow = {"viewport": {"width": 390, "height": 844}}
+    async with playground(None, "en") as url, looking_at(url, browser, **narrow) as (page, _):
+        cut = await page.locator(".chat b").evaluate_all(
+            "all => all.filter((b) => b.scrollWidth > b.clientWidth).length"
+        )
+        tall = await page.locator(".chat").evaluate_all("all => Math.max(...all.map((chat) => chat.clientHeight))")
+        assert cut == 0
+        assert tall < 40
+
+
 async def test_a_recorded_run_is_shown_again(tmp_path: Path, browser: Any) -> None:
     file = tmp_path / "run.jsonl"
     async with playground(None, "en", record_to=file) as url, visiting(url) as visitor:

@@ -1,13 +1,15 @@
 """A run in a file, and what else may be in a file of that name."""
 
 import json
+import socket
 from pathlib import Path
 
 import anyio
 import pytest
 
+from cardbot.playground.web import BadPort, playground
 from cardbot.playground.web.feed import Feed, Thing
-from cardbot.playground.web.recording import FORMAT, BadRecording, Moment, Player, read, record
+from cardbot.playground.web.recording import FORMAT, BadRecording, Moment, Player, create, read, record
 
 pytestmark = pytest.mark.anyio
 
@@ -70,3 +72,20 @@ async def test_a_player_shows_the_moments_and_begins_again() -> None:
                 player.restart()
                 await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("name", ["nothing", "."])
+async def test_a_file_that_cannot_be_read_or_written_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadRecording, match=r"cannot be read: (No such file|Is a directory)"):
+        read(tmp_path / name)
+    with pytest.raises(BadRecording, match=r"cannot be written: (No such file|Is a directory)"):
+        create(tmp_path / name / name)
+
+
+async def test_a_taken_port_leaves_the_recording_alone(tmp_path: Path) -> None:
+    kept = tmp_path / "run"
+    kept.write_text("a run", encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(BadPort, match="Address already in use"):
+        async with playground(None, "en", port=taken.getsockname()[1], record_to=kept):
+            pass
+    assert kept.read_text(encoding="utf-8") == "a run"

@@ -1,6 +1,7 @@
 """Which message a card, a question or a reply belongs to."""
 
 from cardbot.playground.web.threads import Threads
+from cardbot.texts import EN
 
 GROUP = "cidGROUP=="
 
@@ -42,8 +43,29 @@ def test_questions_are_found_by_who_asks_and_what() -> None:
 def test_a_reply_is_not_for_a_message_that_dify_still_answers() -> None:
     here = threads()
     here.of_question(user="user0001", text="one")
-    assert here.of_reply(chat=GROUP, users=()) == "m2"
+    assert here.of_reply(chat=GROUP, users=()) == "m3"
     here.answered("m1")
+    assert here.of_reply(chat=GROUP, users=()) == "m1"
+
+
+def test_a_reply_that_comes_at_once_passes_messages_that_are_under_way() -> None:
+    here = Threads()
+    here.ask("long", chat=GROUP, user="user0001", text="one")
+    here.of_card("c1", chat=GROUP, user="user0001")
+    here.of_question(user="user0001", text="one")
+    here.ask("table", chat=GROUP, user="user0001", text="two")
+    here.ask("file", chat=GROUP, user="user0001", text="")
+    assert here.of_reply(chat=GROUP, users=()) == "file"
+    assert here.of_card("c2", chat=GROUP, user="user0001") == "table"
+
+
+def test_a_reply_that_a_card_pointed_to_belongs_to_that_card() -> None:
+    here = Threads()
+    for number in (1, 2):
+        here.ask(f"m{number}", chat=GROUP, user="user0001", text=f"{number}")
+        here.of_card(f"c{number}", chat=GROUP, user="user0001")
+    here.end("c1", text=f"Up to here.\n\n{EN.elsewhere}")
+    here.end("c2", text="All of it.")
     assert here.of_reply(chat=GROUP, users=()) == "m1"
 
 
@@ -51,7 +73,7 @@ def test_a_reply_after_the_end_of_all_cards_goes_to_the_last_message() -> None:
     here = Threads()
     here.ask("m1", chat=GROUP, user="user0001", text="one")
     here.of_card("c1", chat=GROUP, user="user0001")
-    here.end("c1")
+    here.end("c1", text="All of it.")
     assert here.of_reply(chat=GROUP, users=()) == "m1"
 
 

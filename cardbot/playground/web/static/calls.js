@@ -17,11 +17,17 @@ function row(call) {
   const [status, ...code] = verdict.split(" ");
   const short = /^\d/.test(status) ? code.join(" ").split(".").at(-1).replace(/For[A-Z]\w+$/, "") : pushed(verdict);
   return h("tr", { "data-way": call.way, "data-state": state, "data-path": call.path },
-    h("td", { class: "num" }, call.at.toFixed(2)),
+    h("td", { class: "num" }, clock(call.at)),
     h("td", { class: "path", title: `${call.name} ${call.path}` }, h("span", { class: "way", "aria-hidden": "true" }, ARROWS[call.way]), h("b", {}, call.name), ` ${shorten(call.path)}`),
     h("td", { title: verdict }, h("span", { class: "verdict" }, /^\d/.test(status) ? `${status} ${short}`.trim() : short)),
     h("td", { class: "num" }, bytes(call.size)),
     h("td", { class: "num" }, duration(call.took)));
+}
+
+/** Never more than five characters in the first quarter of an hour, nor six in a day. */
+function clock(seconds) {
+  if (seconds < 1000) return seconds.toFixed(seconds < 100 ? 2 : 1);
+  return `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 }
 
 function duration(seconds) {
@@ -36,7 +42,7 @@ function pushed(verdict) {
 }
 
 /** Without what all of them begin with; the whole path is in the tooltip. */
-const shorten = (path) => path.replace(/^\/v1\.0\//, "").replace("instances/", "").replace(/^\/v1\//, "");
+const shorten = (path) => path.replace(/^\/v1\.0\//, "").replace(/^card\/(instances\/)?/, "").replace(/^\/v1\//, "");
 
 function show(calls) {
   for (const call of calls) {

@@ -13,17 +13,46 @@ const text = at("text");
 const quoting = at("quoting");
 let quoted = "";
 let speaks_ = false; // the next message is a voice message
+let place = ""; // the chat that the draft below is for
+const drafts = new Map(); // of the other chats: text and quote
 
 async function send() {
   const words = text.value.trim();
   if (!words) return;
   const action = speaks_ ? "voice" : "say";
-  const wrong = await act(action, { chat: chat().id, speaker: speaker(), text: words, quote: quoted });
-  if (wrong) return tell(t("sendFailed", { reason: wrong }));
-  text.value = "";
-  quote("");
+  const [from, about] = [chat().id, quoted];
+  // The box is free at once: a second Enter sends nothing twice, and what is typed meanwhile stays.
+  write("", "");
   listen(false);
+  const wrong = await act(action, { chat: from, speaker: speaker(), text: words, quote: about });
+  if (!wrong) return;
+  if (chat().id !== from) drafts.set(from, { words, about });
+  else {
+    write([words, text.value].filter(Boolean).join("\n"), quoted || about);
+    listen(action === "voice");
+  }
+  tell(t("sendFailed", { reason: wrong }));
+}
+
+function write(words, about) {
+  text.value = words;
+  quote(about);
   grow();
+}
+
+/** Each chat has a draft of its own. */
+function change() {
+  const here = chat()?.id;
+  if (!here || here === place) return;
+  // Somebody else speaks, to the same robot: the words stay, what they quote is not to be seen there.
+  const same = chat().kind === "direct" && one("setup").chats.some((each) => each.id === place && each.kind === "direct");
+  if (place && !same) drafts.set(place, { words: text.value, about: quoted });
+  const { words, about } = same ? { words: text.value, about: "" } : drafts.get(here) ?? { words: "", about: "" };
+  const focused = document.activeElement;
+  if (place || words) write(words, about);
+  if (focused !== text && focused instanceof HTMLElement) focused.focus();
+  place = here;
+  stop();
 }
 
 function quote(id) {
@@ -31,6 +60,7 @@ function quote(id) {
   quoting.hidden = !id;
   if (!id) return;
   const thing = one("message", id) ?? one("card", id) ?? one("reply", id);
+  if (!thing) return quote("");
   const name = thing.sender ? person(thing.sender).name : "cardbot";
   quoting.replaceChildren(
     h("span", {}, h("b", {}, t("quoting", { name })), ` ${(thing.text ?? thing.name ?? "").slice(0, 120)}`),
@@ -49,7 +79,7 @@ function invite() {
   const here = chat();
   if (!here) return;
   text.placeholder = speaks_ ? t("speak") : here.kind === "group" ? t("writeGroup", { title: titleOf(here) }) : t("write");
-  tell(t("hint"));
+  tell(t(here.kind === "group" ? "hintGroup" : "hint"));
 }
 
 function tell(sentence) {
@@ -64,6 +94,7 @@ function grow() {
 function draw() {
   const setup = one("setup");
   if (!setup) return;
+  change();
   const replay = setup.mode === "replay";
   at("composer").hidden = at("ready").hidden = replay;
   at("replay").hidden = !replay;
@@ -74,10 +105,12 @@ function draw() {
   const who = person(speaker());
   at("speaker-face").textContent = /[\u4e00-\u9fff]/.test(who.name) ? who.name.slice(-1) : who.name[0];
   at("speaker-face").dataset.hue = hue(who.id);
+  const focused = at("ready").contains(document.activeElement) ? document.activeElement : null;
   at("ready").replaceChildren(
     ...setup.questions.map((each) => h("button", { type: "button", class: "chip", "data-ready": each.id, title: each.question[speaks()], onclick: () => ask(each) }, each.label[speaks()])),
     h("button", { type: "button", class: "chip strong", id: "crowd", onclick: crowd }, icon("crowd"), t("twenty")),
   );
+  if (focused) at("ready").querySelector(focused.id ? "#crowd" : `[data-ready="${focused.dataset.ready}"]`)?.focus();
   invite();
 }
 

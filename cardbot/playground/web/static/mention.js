@@ -10,7 +10,7 @@ let current = 0;
 export const isChoosing = () => found.length > 0;
 
 export function lookFor(text, chat) {
-  const typed = text.value.slice(0, text.selectionStart).match(/@([\p{L}\p{N}]*)$/u);
+  const typed = text.value.slice(0, text.selectionStart).match(/(?<![a-z0-9_+-])@([\p{L}\p{N}]*)$/iu);
   if (!typed || chat.kind !== "group") return stop();
   const names = ["cardbot", ...chat.members.filter((id) => id !== speaker()).map((id) => person(id).name)];
   found = names.filter((name) => name.toLowerCase().startsWith(typed[1].toLowerCase())).slice(0, 6);

@@ -14,6 +14,8 @@ const log = at("log");
 const cards = new Map();
 const rows = new Map();
 let quote = () => {};
+let follows = true; // the end of the log stays in sight
+let before = 0; // where the log was scrolled to last
 
 export function onQuote(listener) {
   quote = listener;
@@ -35,6 +37,7 @@ function redraw() {
   things.sort((one, other) => one.at - other.at);
   if (!things.length) log.append(h("p", { class: "empty" }, t(here.kind === "group" ? "emptyGroup" : "empty")));
   for (const thing of things) show(thing, { instant: true });
+  follows = true;
   log.scrollTop = log.scrollHeight;
 }
 
@@ -96,12 +99,12 @@ function contentOf(message) {
 
 function mentions(text) {
   const names = ["cardbot", ...one("setup").people.map((each) => each.name)];
-  const parts = text.split(new RegExp(`(@(?:${names.join("|")}))`, "u"));
+  const parts = text.split(new RegExp(`((?<![a-z0-9_+-])@(?:${names.join("|")})(?![a-z0-9_-]|\\.[a-z0-9]))`, "iu"));
   return parts.map((part, index) => (index % 2 ? h("span", { class: "mention" }, part) : part));
 }
 
 function note(message) {
-  const name = ["unaddressed", "waits", "lost"].find((each) => message[each]);
+  const name = ["unaddressed", "waits", "lost", "assumed"].find((each) => message[each]);
   return name && h("small", { class: `note ${name}` }, t(name));
 }
 
@@ -121,16 +124,26 @@ export function bytes(count) {
   return count < 1000 ? `${count} B` : count < 1e6 ? `${(count / 1000).toFixed(count < 1e4 ? 1 : 0)} kB` : `${(count / 1e6).toFixed(1)} MB`;
 }
 
-let follows = true;
-log.addEventListener("scroll", () => { follows = log.scrollHeight - log.scrollTop - log.clientHeight < 60; });
+log.addEventListener("scroll", () => {
+  // Only who scrolls back stops following: a picture that is there at last moves the end away as well.
+  if (log.scrollHeight - log.scrollTop - log.clientHeight < 60) follows = true;
+  else if (log.scrollTop < before) follows = false;
+  before = log.scrollTop;
+});
 // Text grows between changes as well: whoever reads the end keeps seeing it.
 const grows = () => { if (follows) log.scrollTop = log.scrollHeight; };
+log.addEventListener("load", grows, true); // of pictures; it does not bubble
+new ResizeObserver(grows).observe(log);
 new MutationObserver(grows).observe(log, { childList: true, subtree: true, characterData: true, attributes: true, attributeFilter: ["data-later"] });
 
 onChange(KINDS, (changed) => {
   if (changed === null) return redraw();
   const here = changed.filter(isHere).sort((one, other) => one.at - other.at);
+  const own = here.some((thing) => thing.kind === "message" && thing.sender === speaker() && !rows.has(thing.id));
   for (const thing of here) show(thing, { instant: thing.ended !== undefined && now() - thing.ended > OLD });
+  if (!own) return;
+  follows = true;
+  grows();
 });
 onMove(redraw);
 onLanguage(redraw);

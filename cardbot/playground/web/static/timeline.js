@@ -8,6 +8,8 @@ import { onLanguage, t } from "./words.js";
 const SHOWN = 30; // lines; our choice: a crowd of twenty, and what was before
 const SHORTEST = 8; // seconds that the axis has at least
 const HEIGHT = 40;
+const LOST = 180; // seconds after which nobody answers a call, or takes a message, any more: as long as messages wait
+const QUIET = 20; // seconds without anything on the wire; our choice: longer than the bot waits before it tries again
 const FINAL = ["done", "failed"];
 
 const lines = new Map();
@@ -28,20 +30,34 @@ function gather() {
   return [...found.values()].sort((one, other) => other.message.at - one.message.at).slice(0, SHOWN);
 }
 
-/** How a message ended, and when; `end` is null while it has not. */
-export function endOf({ cards, replies, calls }) {
+/** The time of the last thing, if nothing is under way: then what has no end yet gets none, and its time stands still. */
+function stillSince(moment) {
+  let last = 0;
+  for (const call of all("call").values()) {
+    // Nobody has answered the call, or taken the message yet.
+    const open = call.good === null || (call.way === "in" && call.good === false);
+    if (open && moment - call.at < LOST) return null;
+    last = Math.max(last, call.at + (call.took ?? 0));
+  }
+  for (const kind of ["message", "reply"]) for (const thing of all(kind).values()) last = Math.max(last, thing.at);
+  return moment - last > QUIET ? last : null;
+}
+
+/** How a message ended, and when; `end` is null while it has not. `still`: as `stillSince` says. */
+function endOf({ cards, replies, calls }, still) {
   const cost = calls.filter((call) => call.way === "out").length;
   const over = cards.length > 0 && cards.every((card) => FINAL.includes(card.state));
   if (replies.length) return { outcome: "plain", end: Math.max(...replies.map((reply) => reply.at)), cost };
   if (over) return { outcome: cards.some((card) => card.state === "failed") ? "failed" : "done", end: Math.max(...cards.map((card) => card.ended)), cost };
-  return { outcome: "waiting", end: null, cost };
+  return still === null ? { outcome: "waiting", end: null, cost } : { outcome: "noEnd", end: still, cost };
 }
 
 function draw() {
   if (!one("setup")) return;
   const shown = gather();
   const moment = now();
-  const span = Math.max(SHORTEST, ...shown.map((line) => (endOf(line).end ?? moment) - line.message.at));
+  const still = stillSince(moment);
+  const span = Math.max(SHORTEST, ...shown.map((line) => (endOf(line, still).end ?? moment) - line.message.at));
   const kept = new Set();
   for (const line of shown) {
     kept.add(line.message.id);
@@ -57,7 +73,7 @@ function draw() {
     const { element } = lines.get(line.message.id);
     if (box.children[index] !== element) box.insertBefore(element, box.children[index] ?? null);
   });
-  for (const line of shown) lines.get(line.message.id).update(line, { span, moment }); // a line has a width once it is in
+  for (const line of shown) lines.get(line.message.id).update(line, { span, moment, still }); // a line has a width once it is in
   box.classList.toggle("nothing", !shown.length);
   box.dataset.empty = t("emptyLines");
 }
@@ -81,8 +97,8 @@ class Line {
       this.canvas);
   }
 
-  update(line, { span, moment }) {
-    const { outcome, end, cost } = endOf(line);
+  update(line, { span, moment, still }) {
+    const { outcome, end, cost } = endOf(line, still);
     const calls = cost === 1 ? t("oneCall") : t("nCalls", { n: cost });
     const time = t("seconds", { n: ((end ?? moment) - line.message.at).toFixed(1) });
     const words = `${t(outcome)} · ${calls} · ${time}`;
@@ -106,7 +122,7 @@ class Line {
     const middle = 21;
     ink.fillStyle = colours.track;
     ink.fillRect(5, middle - 0.5, long, 1);
-    ink.fillStyle = outcome === "waiting" ? colours.call : colours[outcome];
+    ink.fillStyle = colours[outcome] ?? colours.call;
     ink.globalAlpha = 0.45;
     ink.fillRect(5, middle - 1, (until / span) * long, 2);
     ink.globalAlpha = 1;
@@ -169,6 +185,7 @@ onChange(["message", "call", "tick", "card", "reply", "setup"], redraw);
 onLanguage(() => {
   at("legend").replaceChildren(...["Dify", "Frame", "Refused"].map((name) => h("span", { class: `key ${name.toLowerCase()}` }, t(`legend${name}`))));
   for (const line of lines.values()) line.key = "";
+  scale.dataset.key = "";
   redraw();
 });
 new ResizeObserver(redraw).observe(box);
