@@ -1,4 +1,4 @@
-"""What tests share: the event loop they run on, and the recordings as files."""
+"""What tests share: the event loop they run on, the recordings as files, and a Redis server."""
 
 from pathlib import Path
 
@@ -6,6 +6,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.dify.recordings import unpack
+from tests.store.redis_server import redis_server, redis_url
+
+__all__ = ["redis_server", "redis_url"]  # fixtures, by name
 
 # How fast a machine draws examples says nothing about the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -17,9 +17,6 @@ from tests.faults.catalogue import answer_to, script
 from tests.faults.judge import objections, parts, questions, sights, whole
 from tests.faults.killing import SPEED
 from tests.faults.processes import START, cardbot_run, kill, settings
-from tests.store.redis_server import redis_server, redis_url
-
-__all__ = ["redis_server", "redis_url"]  # fixtures, by name
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 

@@ -1,4 +1,4 @@
-"""A real Redis server for the tests, as pytest fixtures; name this module in `pytest_plugins`."""
+"""A real Redis server for the tests, as pytest fixtures."""
 
 import os
 import shutil

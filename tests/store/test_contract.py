@@ -21,8 +21,6 @@ from cardbot.store.sqlite import SqliteStore, open_sqlite
 from cardbot.store.turns import LINE
 from tests.store.servers import age
 
-pytest_plugins = ["tests.store.redis_server"]
-
 KEY = ConversationKey(app="app-1", robot="robot", chat="cid+/==", person="王:小 明")
 
 AWKWARD_KEYS = [

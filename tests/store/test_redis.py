@@ -18,8 +18,6 @@ from cardbot.store.redis_line import LINE_LIFE
 from cardbot.store.turns import LINE
 from tests.store.servers import age, forward, free_port, relaying
 
-pytest_plugins = ["tests.store.redis_server"]
-
 KEY = ConversationKey(app="app-1", robot="robot", chat="cid+/==", person="王:小 明")
 
 
