@@ -30,10 +30,9 @@ TIMEOUT = httpx.Timeout(connect=5.0, read=10.0, write=10.0, pool=10.0)
 DEADLINE = 30.0
 """Seconds for one call altogether, a slow drip of bytes included. Our choice: the sum of the above, rounded down."""
 
-LIMITS = httpx.Limits(max_connections=40, max_keepalive_connections=6, keepalive_expiry=30.0)
-"""Our choice: 20 calls a second of 1 s each, twice. Idle connections are closed after 30 s, before the other side
-is likely to, and few are kept: 20 calls a second of 120 ms need three, and each call looks at all that are idle
-(measured: 30 us for each)."""
+LIMITS = httpx.Limits(max_connections=40, max_keepalive_connections=20, keepalive_expiry=30.0)
+"""Our choice: 20 calls a second of 1 s each, twice; as many are kept as a busy second begins at once. Idle connections
+are closed after 30 s, before the other side is likely to."""
 
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 """What httpx raises before the first byte of a request is written."""
