@@ -50,6 +50,10 @@ class Answer:
         self._replaced = False
         self._reasons_now = False
         self._waits = False
+        self._remarks: list[str] = []
+        self._chosen = ""
+        self._told_to_stop = False
+        self._expired = False
 
     @property
     def text(self) -> str:
@@ -62,22 +66,34 @@ class Answer:
         return "".join(self._reasoning) + self._text.reasoning
 
     @property
+    def waits_for(self) -> events.FormRequested | None:
+        """The form that somebody here is to fill in before the run goes on."""
+        return self.form if self.outcome is Outcome.PAUSED and self.form and self.form.token else None
+
+    @property
     def failed(self) -> bool:
         """Whether it ended in a failure, which the card is to look like."""
         return self.outcome is Outcome.FAILED or (self.outcome is Outcome.INTERRUPTED and not self.text.strip())
 
     @property
     def markdown(self) -> str:
-        """The text, followed by what else there is to say. Empty at first: the card has its own sign of waiting."""
+        """The text, between what is to be known of it and what else there is to say.
+
+        Empty at first: the card has its own sign of waiting.
+        """
         text, notice = self.text, self._notice()
-        if not notice:
-            return text
-        return f"{whole(text).rstrip()}\n\n{notice}" if text.strip() else notice
+        if notice:
+            text = f"{whole(text).rstrip()}\n\n{notice}" if text.strip() else notice
+        return "\n\n".join([*self._remarks, text]) if self._remarks else text
 
     def apply(self, event: events.Event) -> None:
-        """Take the next event in."""
+        """Take the next event in. After `stop`, only the names by which Dify can be told to stop are of interest."""
         self._waits = False
         match event:
+            case events.Identified():
+                self.ids = event
+            case _ if self._told_to_stop:
+                pass
             case events.TextDelta(""):
                 pass  # many answers close with one; it begins nothing anew
             case events.TextDelta():
@@ -95,8 +111,6 @@ class Answer:
             case events.ReasoningDelta():
                 self._reasons_now = True
                 self._reasoning.append(event.text)
-            case events.Identified():
-                self.ids = event
             case events.MessageEnded():
                 self.usage, self.sources = event.usage, event.sources
                 self._end(Outcome.SUCCEEDED)
@@ -108,6 +122,8 @@ class Answer:
                 self._end(Outcome.FAILED, event.message or event.code)
             case events.Interrupted():
                 self._end(Outcome.INTERRUPTED, event.reason)
+            case events.Remark():
+                self._remarks.append(event.text)
             case events.Waiting():
                 self._waits = True
             case events.Thought():
@@ -128,6 +144,19 @@ class Answer:
         self._refusal = sentence
         self._end(Outcome.FAILED, sentence)
 
+    def stop(self) -> None:
+        """Somebody wants no more of it: it stays as it is, whatever still comes."""
+        if self.outcome in (None, Outcome.PAUSED):
+            self._told_to_stop, self.outcome = True, Outcome.STOPPED
+
+    def go_on(self, chosen: str) -> None:
+        """The form that the run waited for is handed in: `chosen` says how."""
+        self.outcome, self.form, self._chosen = None, None, chosen
+
+    def expire(self) -> None:
+        """Nobody filled the form in."""
+        self._expired = True
+
     def close(self) -> None:
         """No more events will come: what was held back as a possible tag is text after all."""
         self._waits = False
@@ -137,6 +166,7 @@ class Answer:
     def _append(self, text: str) -> None:
         if text:
             self._reasons_now = False
+            self._chosen = ""
             self._raw.append(text)
             self._text.feed(text)
 
@@ -187,16 +217,19 @@ class Answer:
         match self.outcome:
             case None if self._waits:
                 return texts.waiting
+            case None if self._chosen:
+                return texts.chosen.format(action=self._chosen)
             case None if not self.text.strip():
                 return texts.thinking if self._reasons_now or self._text.thinking else self._tool()
             case None:
                 return ""
             case Outcome.SUCCEEDED:
-                return "" if self.text.strip() else texts.no_answer
+                return "" if self.text.strip() or self._remarks else texts.no_answer
             case Outcome.STOPPED:
                 return texts.stopped
             case Outcome.PAUSED:
-                return f"{self.form.content}\n\n{texts.paused}" if self.form else texts.paused
+                state = texts.expired if self._expired else texts.paused
+                return f"{self.form.content}\n\n{state}" if self.form else state
             case Outcome.FAILED:
                 return self._refusal or texts.failed.format(reason=self.reason or "?")
             case Outcome.INTERRUPTED:

@@ -18,10 +18,10 @@ log = structlog.get_logger(__name__)
 
 
 async def keep_count(budget: Budget, store: Store, *, wall: Callable[[], float] = time.time) -> None:
-    """Save what is counted, and learn what others counted, until cancelled."""
+    """Save what is counted, and learn what others counted, until cancelled; for the first time after a while."""
     while True:
-        await save_count(budget, store, wall=wall)
         await anyio.sleep(SAVE_EVERY)
+        await save_count(budget, store, wall=wall)
 
 
 async def save_count(budget: Budget, store: Store, *, wall: Callable[[], float] = time.time) -> None:

@@ -4,13 +4,19 @@ CardbotError
  ├─ SettingsError               the configuration is wrong or incomplete
  ├─ StoreError                  what was promised to be kept could not be kept or read
  │   └─ UnreadableReply         an open reply in the store is not in a form that we know
+ ├─ FileRefused                 a file of a message cannot be taken along with its question
+ ├─ NoRobotRuns                 all robots of one process have failed
  ├─ LineFull                    too many messages wait for their turn in one conversation
  ├─ ReplyAdopted                another process has taken over an open reply
  ├─ DifyError                   Dify refused the question, or could not be reached
  │   ├─ DifyUnreachable         no answer at the configured address, or not one of Dify
+ │   ├─ AnswerFailed            an answer that was asked for in one piece failed, or needs a person
  │   └─ DifyRejected            an HTTP error in Dify's form
  │       ├─ DifyUnauthorized    the key is wrong, or the app's API is switched off
  │       ├─ DifyWrongApp        the key belongs to an app of another kind
+ │       │   └─ NoQuestionInput a workflow declares no input that takes the question
+ │       ├─ QuestionTooLong     the question does not fit into the app's input
+ │       ├─ FormClosed          a form was handed in already, or its time is over
  │       ├─ DifyBusy            too many runs at once; nothing was started
  │       └─ ConversationGone    the conversation does not exist for this user and app
  └─ DingTalkError               DingTalk refused a call, or could not be reached
@@ -28,6 +34,9 @@ CardbotError
      ├─ WebhookExpired          the message's session webhook is no longer valid
      └─ CardLost                a card could not be brought to its final state
 """
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 
 class CardbotError(Exception):
@@ -48,6 +57,32 @@ class StoreError(CardbotError):
 
 class UnreadableReply(StoreError):
     """Raised when an open reply in the store cannot be read, as one that another version has written."""
+
+
+class FileRefused(CardbotError):
+    """Raised when a file cannot be taken along with the question, which is answered without it.
+
+    `why` chooses the sentence that the person sees; `limit` is in MB for `too_large`, a number for `too_many`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        why: Literal["no_uploads", "wrong_type", "too_large", "too_many", "not_fetched", "not_heard"],
+        limit: int = 0,
+    ) -> None:
+        self.why = why
+        self.limit = limit
+        super().__init__(message)
+
+
+class NoRobotRuns(CardbotError):
+    """Raised when of several robots none runs any more; `reasons` says why, by robot."""
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        self.reasons = dict(reasons)
+        super().__init__("\n".join(f"robot {name}: {reason}" for name, reason in reasons.items()))
 
 
 class LineFull(CardbotError):
@@ -84,6 +119,14 @@ class DifyUnreachable(DifyError):
         super().__init__(message)
 
 
+class AnswerFailed(DifyError):
+    """Raised when an answer that was asked for in one piece failed; `detail` is Dify's own short sentence."""
+
+    def __init__(self, message: str, *, detail: str = "") -> None:
+        self.detail = detail
+        super().__init__(message)
+
+
 class DifyRejected(DifyError):
     """Raised when Dify answers with an HTTP error; `status`, `code` and `detail` (a sentence) are Dify's own."""
 
@@ -100,6 +143,35 @@ class DifyUnauthorized(DifyRejected):
 
 class DifyWrongApp(DifyRejected):
     """Raised when the key belongs to an app of another kind, or the app is not published."""
+
+
+class NoQuestionInput(DifyWrongApp):
+    """Raised when no input of a workflow takes the question; `declared` are its inputs for text, if there are any."""
+
+    def __init__(self, wanted: str = "", *, declared: Sequence[str] = ()) -> None:
+        self.declared = tuple(declared)
+        if wanted:
+            why = f"DIFY_QUERY_INPUT is {wanted}, an input that the app does not declare"
+        elif declared:
+            why = "It is not clear which input of the app takes the question"
+        else:
+            why = "The app declares no input that could take the question"
+        remedy = f"set DIFY_QUERY_INPUT to one of {', '.join(declared)}" if declared else "give it one for text"
+        sentence = f"{why}: {remedy}."
+        super().__init__(sentence, status=400, code="no_question_input", detail=sentence)
+
+
+class QuestionTooLong(DifyRejected):
+    """Raised when a question has more than the `limit` of characters that the app's input takes. Nothing was asked."""
+
+    def __init__(self, *, limit: int) -> None:
+        self.limit = limit
+        detail = f"The question is longer than the {limit} characters that this app takes."
+        super().__init__(detail, status=400, code="question_too_long", detail=detail)
+
+
+class FormClosed(DifyRejected):
+    """Raised when a form that is handed in was handed in before, or its time is over."""
 
 
 class DifyBusy(DifyRejected):

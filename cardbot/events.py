@@ -95,7 +95,8 @@ class StepFinished:
 class FormRequested:
     """A workflow waits for a person: what to show, what to fill in, which actions to offer.
 
-    `token` is empty when the form is delivered by e-mail only and cannot be answered here.
+    `token` is empty when the form is delivered by e-mail only and cannot be answered here. `expires_at` is Unix time
+    in seconds, 0.0 where Dify names none.
     """
 
     node_title: str
@@ -103,6 +104,7 @@ class FormRequested:
     inputs: tuple[Mapping[str, Any], ...]
     actions: tuple[Mapping[str, Any], ...]
     token: str = field(repr=False)
+    expires_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,13 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """Something of ours that the reader is to know about this answer, such as a file that could not be read."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """Nothing came from Dify for `seconds`, not even a ping, and the run is not known to be dead."""
 
@@ -189,6 +198,7 @@ Event = (
     | RunFinished
     | RunPaused
     | Failed
+    | Remark
     | Waiting
     | Interrupted
 )

@@ -1,6 +1,7 @@
 """The forms that the values of settings have. Each says in a few words what is wrong; none repeats the value."""
 
 import re
+from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -14,6 +15,25 @@ STORES = ("sqlite:///", "redis://", "rediss://")
 NO_PART_OF_AN_ID = re.compile(r"""[\s"'\[\];；、]""")
 """Signs of a list that is written in another way, such as JSON. Our choice: no id with one of these was ever seen, and
 an id that nobody has would lock everybody out without a word."""
+
+VARIABLE = re.compile(r"[^\s\"'`=,:;{}\[\]]+")
+"""The name of a variable. Our choice: what else is in it belongs to another notation, such as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantNames:
+    """What an AI assistant's skill calls what it hands on: names of variables in its description.
+
+    The skill need declare only the question, the webhook, and the person or the staff id.
+    """
+
+    question: str = "rawInput"
+    webhook: str = "sessionWebhook"
+    chat: str = "openConversationId"
+    person: str = "unionId"
+    staff: str = "userId"
+    corp: str = "corpId"
+    run: str = "runId"
 
 
 def _address(value: str) -> str:
@@ -32,8 +52,11 @@ def _address(value: str) -> str:
 
 
 def _dify_address(value: str) -> str:
-    """People paste the address of the API's page, which ends in `/chat-messages`."""
-    return _address(value).removesuffix("/chat-messages")
+    """People paste an address of the API's page, which ends in the path that takes the questions."""
+    address = _address(value)
+    for path in ("/chat-messages", "/completion-messages", "/workflows/run"):
+        address = address.removesuffix(path)
+    return address
 
 
 def _safe_address(value: str) -> str:
@@ -77,6 +100,20 @@ def _store(value: str) -> str:
     return store
 
 
+def _assistant(value: object) -> object:
+    """`on`, or the names that differ from the usual ones."""
+    if not isinstance(value, str):
+        return value
+    if value.strip() in ("", "on"):
+        return AssistantNames() if value.strip() else None
+    pairs = [pair.partition("=") for pair in re.split("[,，]", value)]
+    named = {what.strip(): name.strip() for what, _, name in pairs}
+    words = [field.name for field in fields(AssistantNames)]
+    if len(named) < len(pairs) or not all(what in words and VARIABLE.fullmatch(name) for what, name in named.items()):
+        raise ValueError(f"must be `on`, or names such as `question=ask,person=user` (of {', '.join(words)})")
+    return AssistantNames(**named)
+
+
 def _ids(value: object) -> object:
     """The ids in a text with commas between them, each as it stands: its case matters, and so does a `=` at its end."""
     if not isinstance(value, str):
@@ -88,11 +125,31 @@ def _ids(value: object) -> object:
     return ids
 
 
+def _words(value: object) -> object:
+    """The words in a text with commas between them."""
+    if not isinstance(value, str):
+        return value
+    return tuple(word for part in re.split("[,，]", value) if (word := part.strip()))
+
+
+def _keys(value: object) -> object:
+    """The keys in a text with commas between them."""
+    if not isinstance(value, str):
+        return value
+    keys = {part.strip() for part in value.split(",")} - {""}
+    if value.strip() and not keys:  # a list of none would let everybody in
+        raise ValueError("must be keys with commas between them, such as `key1,key2`")
+    return {SecretStr(key) for key in keys}
+
+
 Text = Annotated[str, AfterValidator(_not_blank)]
 OptionalText = Annotated[str, AfterValidator(str.strip)]
 Secret = Annotated[SecretStr, AfterValidator(_secret_not_blank)]
 Ids = Annotated[frozenset[Text], NoDecode, BeforeValidator(_ids)]  # NoDecode: or the text would have to be JSON
+Words = Annotated[tuple[Text, ...], NoDecode, BeforeValidator(_words)]
+Keys = Annotated[frozenset[Secret], NoDecode, BeforeValidator(_keys)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 DifyAddress = Annotated[str, AfterValidator(_dify_address)]
 SafeAddress = Annotated[str, AfterValidator(_safe_address)]
+Assistant = Annotated[AssistantNames | None, NoDecode, BeforeValidator(_assistant)]
 StoreAddress = Annotated[str, AfterValidator(_store)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pydantic import TypeAdapter, ValidationError
 
 from cardbot.errors import UnreadableReply
-from cardbot.events import Identified
+from cardbot.events import FormRequested, Identified
 from cardbot.messages import Incoming
 
 
@@ -30,6 +30,8 @@ class OpenReply:
     text: str = ""
     """The answer so far."""
     ending: Ending | None = None
+    form: FormRequested | None = None
+    """What the run waits for a person to fill in. Nothing happens until then."""
     unseen: bool = False
     """Whether nobody sees a card of it, nor ever will."""
     plain: str | None = None

@@ -1,17 +1,43 @@
 """What one message's story needs of the world. The edges implement these; `reply` knows nothing else of them."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from cardbot.errors import CardLost
-from cardbot.events import Event, Identified
-from cardbot.messages import Incoming, Question
+from cardbot.events import Event, FormRequested, Identified
+from cardbot.messages import Attachment, FileKind, Incoming, Question, Upload
+from cardbot.texts import Texts
 
 
 def tell_nobody() -> None:
     """What to do about news that nobody needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file on its way from DingTalk to Dify. It is in nobody's memory as a whole."""
+
+    name: str
+    """With an extension that fits its content."""
+    kind: FileKind
+    content_type: str
+    size: int
+    """Bytes."""
+    chunks: AsyncIterator[bytes] = field(repr=False)
+    """To be read once. Raises `FileRefused` where it ends early, or is longer than `size`."""
+
+
+class Files(Protocol):
+    """Who keeps the files that people send: DingTalk."""
+
+    def fetch(self, attachment: Attachment, *, robot_code: str) -> AbstractAsyncContextManager[Download]:
+        """Begin to fetch a file; it can be read inside the block.
+
+        Raises `FileRefused` if it cannot be fetched or is too large, `DingTalkError` if DingTalk cannot be asked.
+        """
+        ...
 
 
 class Source(Protocol):
@@ -32,9 +58,57 @@ class Source(Protocol):
         """
         ...
 
+    async def stop(self, task_id: str, user: str) -> None:
+        """End a running answer of this user; its stream ends soon after, if Dify heeds it. Raises `DifyError`."""
+        ...
+
+    def go_on(
+        self, form: FormRequested, action: str, inputs: Mapping[str, str], ids: Identified, user: str
+    ) -> AsyncGenerator[Event]:
+        """Hand in a form that a paused run waits for, and yield what happens from then on.
+
+        Raises a `DifyError` before the first event if the form is not taken, as one that is handed in already.
+        """
+        ...
+
+    async def file_limit(self) -> int:
+        """How many files one question may carry; 0 where the app takes none. Raises `DifyError`."""
+        ...
+
+    async def upload(self, file: Download, user: str) -> Upload:
+        """Give Dify a file, for a question of the same user. Raises `FileRefused` or another `CardbotError`."""
+        ...
+
+    async def transcribe(self, file: Download, user: str) -> str:
+        """What is said in a recording. Raises `FileRefused` (`not_heard`) where the app does not listen."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """What a person may press on a card. `action` comes back with the press."""
+
+    action: str
+    text: str
+    color: str = "gray"
+    """DingTalk's word: blue, gray or red."""
+
+
+STOP = "stop"
+"""The action of the button that an answer offers while it grows."""
+
+
+def stop_button(texts: Texts) -> Button:
+    """What every card offers that is not at its end."""
+    return Button(STOP, texts.stop)
+
 
 class Card(Protocol):
     """One answer on the screen. It may fill several cards of DingTalk when it is long."""
+
+    def offer(self, buttons: Sequence[Button]) -> None:
+        """Show these buttons soon, in place of those before. Never waits, never fails; not every card has any."""
+        ...
 
     def show(self, markdown: str) -> None:
         """Show this text soon. Never waits, never fails; the newest text wins."""
@@ -57,6 +131,9 @@ class NoCard:
 
     def __init__(self, why: str) -> None:
         self._why = why
+
+    def offer(self, buttons: Sequence[Button]) -> None:
+        """Nothing to do."""
 
     def show(self, markdown: str) -> None:
         """Nothing to do."""
@@ -84,20 +161,6 @@ class Watcher(Protocol):
     async def is_ours(self) -> bool:
         """Whether this process may still make calls for the card; asked before each."""
         ...
-
-
-class Unwatched:
-    """Nobody needs to know. Implements `Watcher`."""
-
-    def shown(self) -> None:
-        """Nothing to do."""
-
-    def lost(self) -> None:
-        """Nothing to do."""
-
-    async def is_ours(self) -> bool:
-        """Nobody else knows it."""
-        return True
 
 
 class Cards(Protocol):
@@ -151,7 +214,8 @@ class Usage:
 
 
 class Store(Protocol):
-    """What must outlive a message, or be known to all replicas. One open store stands for one process.
+    """What must outlive a message, or be known to all replicas. One open store stands for one process of one DingTalk
+    app; what is said of processes below is said of those of the same app.
 
     Every method raises `StoreError` when it cannot keep its promise.
     """
@@ -207,6 +271,14 @@ class Store(Protocol):
 
         They are this process's own from then on, to be dropped when finished.
         """
+        ...
+
+    async def post(self, address: str, word: str) -> None:
+        """Leave a word for whichever process asks for words to this address. It is thrown away after 60 s."""
+        ...
+
+    async def collect(self, addresses: Collection[str]) -> list[tuple[str, str]]:
+        """Take the words that were left for these addresses, oldest first, as (address, word). Each is taken once."""
         ...
 
     async def beat(self) -> int:

@@ -11,6 +11,7 @@ import structlog
 
 from cardbot.answer import Answer
 from cardbot.errors import ReplyAdopted, StoreError
+from cardbot.events import FormRequested
 from cardbot.open_reply import Ending, OpenReply
 from cardbot.ports import Store
 
@@ -53,6 +54,16 @@ class Promise:
         self._news = anyio.Event()
         self._pen = anyio.Lock()  # or an older note might overtake a newer one
 
+    @property
+    def asked(self) -> bool:
+        """Whether Dify may have been asked."""
+        return self._reply.asked
+
+    @property
+    def unseen(self) -> bool:
+        """Whether nobody sees a card, nor ever will."""
+        return self._reply.unseen
+
     def note(self, answer: Answer) -> None:
         """How far the answer is. Never waits: written when its ids are new, or more of it is shown."""
         self._answer = answer
@@ -82,9 +93,19 @@ class Promise:
         self._reply = replace(self._reply, asked=True)
         await self._write()
 
+    async def wait(self, form: FormRequested) -> None:
+        """The run waits for this form. Whoever takes over waits on."""
+        self._reply = replace(self._reply, form=form)
+        await self._write()
+
+    async def go_on(self) -> None:
+        """The form is about to be handed in."""
+        self._reply = replace(self._reply, form=None)
+        await self._write()
+
     async def end(self, ending: Ending) -> None:
         """This text is about to be shown as the last one."""
-        self._reply = replace(self._reply, ending=ending)
+        self._reply = replace(self._reply, ending=ending, form=None)
         await self._write()
 
     async def hand_over(self, plain: str) -> None:

@@ -7,7 +7,7 @@ import structlog
 
 from cardbot.errors import StoreError, UnreadableReply
 from cardbot.open_reply import OpenReply
-from cardbot.ports import Cards, Store
+from cardbot.ports import Store
 
 BEAT_EVERY = 5.0
 """Seconds between two life signs, as the store asks for."""
@@ -16,15 +16,19 @@ log = structlog.get_logger(__name__)
 
 
 async def watch(
-    store: Store, cards: Cards, resume: Callable[[str, OpenReply], None], *, leaving: Callable[[], bool]
+    store: Store,
+    share: Callable[[int], None],
+    resume: Callable[[str, OpenReply], None],
+    *,
+    leaving: Callable[[], bool],
 ) -> None:
-    """Show that this process lives, share the calls with those that do, and adopt what others left. Never returns.
+    """Show that this process lives, tell how many do, and adopt what others left. Never returns.
 
     `resume` is handed each open reply, and must not wait. Who is `leaving` adopts nothing more.
     """
     while True:
         try:
-            cards.share(await store.beat())
+            share(await store.beat())
             found = {} if leaving() else await store.adopt_replies()
             for reply_id, record in found.items():
                 _hand_over(reply_id, record, resume)

@@ -4,63 +4,46 @@ import time
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import anyio
 import structlog
 
 from cardbot.admission import TOO_OLD
-from cardbot.answer import Answer
+from cardbot.answer import Answer, Outcome
+from cardbot.desk import Desk, speaker
 from cardbot.errors import (
     CardLost,
-    ContentRefused,
     DifyBusy,
     DifyError,
     DifyRejected,
     DifyUnauthorized,
     DifyWrongApp,
-    DingTalkError,
-    DingTalkUnreachable,
+    FormClosed,
     LineFull,
+    QuestionTooLong,
     ReplyAdopted,
     StoreError,
 )
-from cardbot.events import Event, Identified, TextDelta
-from cardbot.messages import ChatKind, Incoming, Question
+from cardbot.events import Event, Identified, MessageEnded, Remark, RunPaused, TextDelta
+from cardbot.gathering import gather
+from cardbot.inputs import fill
+from cardbot.messages import Incoming, Question
 from cardbot.open_reply import Ending, OpenReply
-from cardbot.ports import Card, Cards, ConversationKey, NoCard, Source, Store, Webhook
+from cardbot.pausing import filled_in
+from cardbot.ports import STOP, Card, NoCard, stop_button
 from cardbot.promise import Promise, promised
+from cardbot.saying import LAST_WORD_WHEN_LEAVING, say
 from cardbot.texts import Texts
+from cardbot.words import Ear, Leaving
 
-PLAIN_REPLY = 60.0
-"""Seconds for a plain reply, in however many messages, with its tries. Our choice."""
-
-LAST_WORD_WHEN_LEAVING = 4.0
-"""Seconds for a card's end when the program is being stopped; a card that cannot make it says so before they are over.
-Our choice: with the drain before it, less than the 30 s that Kubernetes gives a process."""
-
-USER_LIMIT = 255
-"""Characters of Dify's `user`. Seen: a VARCHAR(255) in all versions."""
+STOPPING = 5.0
+"""Seconds that Dify gets to end an answer that somebody stopped, while what it still sends is read: it keeps the part
+that was shown only then. Seen: a stream ends 0.1 to 1 s after the stop; a chat app tells how to stop it no sooner than
+with its first word."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
-    """Who takes part in a reply."""
-
-    source: Source
-    cards: Cards
-    webhook: Webhook
-    store: Store
-    texts: Texts
-    app: str
-    """Fingerprint of the Dify app, whose conversations these are."""
-    places: anyio.CapacityLimiter
-    """How many answers Dify may be giving at once."""
-    session: Literal["person", "chat"] = "person"
-    """Whose conversation it is in a group: each person's own, or one of the whole chat."""
 
 
 async def reply(incoming: Incoming, desk: Desk) -> None:
@@ -73,7 +56,7 @@ async def reply(incoming: Incoming, desk: Desk) -> None:
         promised(reply_id, opened, desk.store) as promise,  # written down before anybody can see it
         desk.cards.open(incoming, reply_id, promise) as card,  # the card appears while Dify is being asked
     ):
-        await _tell(opened, desk, card, promise)
+        await Story(opened, desk, card, promise, Answer(desk.texts)).tell()
 
 
 async def resume(reply_id: str, found: OpenReply, desk: Desk) -> None:
@@ -86,7 +69,7 @@ async def resume(reply_id: str, found: OpenReply, desk: Desk) -> None:
                 promise.kept = await say(found.incoming, found.plain, desk)
                 return
             async with _found_card(reply_id, found, desk, promise) as card:
-                await _tell(found, desk, card, promise)
+                await Story(found, desk, card, promise, Answer(desk.texts)).tell()
 
 
 def _found_card(reply_id: str, found: OpenReply, desk: Desk, promise: Promise) -> AbstractAsyncContextManager[Card]:
@@ -95,172 +78,210 @@ def _found_card(reply_id: str, found: OpenReply, desk: Desk, promise: Promise) -
     return desk.cards.resume(found.incoming, reply_id, found.text, promise)
 
 
-async def _tell(opened: OpenReply, desk: Desk, card: Card, promise: Promise) -> None:
-    """The story from where it is to its end."""
-    answer = Answer(desk.texts)
-    try:
-        if opened.ending is None:
-            await _listen(opened, desk, card, promise, answer)
-        await _finish(opened, desk, card, promise, answer)
-    except anyio.get_cancelled_exc_class():
-        if not promise.adopted:
-            with anyio.move_on_after(LAST_WORD_WHEN_LEAVING, shield=True):
-                await _finish(opened, desk, card, promise, answer)
-        raise
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One reply under way."""
 
+    opened: OpenReply
+    desk: Desk
+    card: Card
+    promise: Promise
+    answer: Answer
+    named: anyio.Event = field(default_factory=anyio.Event)
+    """Dify has said by which name the answer can be stopped."""
 
-async def _listen(opened: OpenReply, desk: Desk, card: Card, promise: Promise, answer: Answer) -> None:
-    """Show the answer as it grows, to its end or its failure."""
-    events = _recalled(opened, desk) if opened.asked else _asked(opened.incoming, desk, card, promise)
-    try:
-        async with aclosing(events):
+    async def tell(self) -> None:
+        """From where it is to its end."""
+        try:
+            if self.opened.ending is None:
+                incoming = self.opened.incoming
+                addresses = self.promise.reply_id, self.desk.address(incoming)
+                with self.desk.words.heard_at(*addresses, since=incoming.created_at) as ear:
+                    await self._listen(ear)
+            await self._finish()
+        except Leaving:
+            log.info("form_left", message=self.opened.incoming.message_id)  # the next process waits for it
+        except anyio.get_cancelled_exc_class():
+            if not self.promise.adopted:
+                with anyio.move_on_after(LAST_WORD_WHEN_LEAVING, shield=True):
+                    await self._finish()
+            raise
+
+    async def _listen(self, ear: Ear) -> None:
+        """Show the answer as it grows, to its end or its failure. A run that waits for a person goes on here."""
+        answer, desk, incoming = self.answer, self.desk, self.opened.incoming
+        try:
+            await self._follow(self._known() if self.opened.asked else self._asked(), ear)
+            while form := answer.waits_for:
+                filled = await filled_in(form, incoming, desk, self.card, self.promise, answer, ear)
+                if not filled.action:
+                    if answer.outcome is Outcome.STOPPED:
+                        await self._stop_at_dify()
+                    return
+                answer.go_on(filled.title)
+                self.card.offer([stop_button(desk.texts)])
+                self.card.show(answer.markdown)
+                await self.promise.go_on()
+                user = desk.user(incoming)
+                await self._follow(desk.source.go_on(form, filled.action, filled.values, answer.ids, user), ear)
+        except (ReplyAdopted, Leaving):
+            raise
+        except LineFull as exc:
+            log.warning("line_full", message=incoming.message_id, error=str(exc))
+            answer.refuse(desk.texts.line_full)
+        except DifyError as exc:
+            log.error("dify_refused", message=incoming.message_id, error=str(exc))
+            answer.refuse(_excuse(exc, desk.texts))
+        except Exception:  # one message's failure must not stop the bot, nor leave its card without an end
+            reference = uuid.uuid4().hex[:8]
+            log.exception("reply_failed", message=incoming.message_id, reference=reference)
+            answer.refuse(desk.texts.internal.format(reference=reference))
+
+    async def _follow(self, events: AsyncGenerator[Event], ear: Ear) -> None:
+        """Show what happens until nothing more does, or somebody has stopped it."""
+        failure: Exception | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._heed, ear, tasks.cancel_scope)
+            try:
+                async with aclosing(events):
+                    async for event in events:
+                        self.answer.apply(event)
+                        self.card.show(self.answer.markdown)  # never waits; the newest text wins
+                        self.promise.note(self.answer)
+                        if self.answer.ids.task_id:
+                            self.named.set()
+            except Exception as exc:  # raised below, where no task group wraps it
+                failure = exc
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _heed(self, ear: Ear, following: anyio.CancelScope) -> None:
+        """Stop the answer when whoever asked says so: at once to look at, and at Dify as soon as it can be told."""
+        incoming, answer = self.opened.incoming, self.answer
+        try:
+            while (word := await ear.next()).action != STOP or word.person != speaker(incoming):
+                pass
+        except Leaving:
+            return  # it may come to its end yet
+        log.info("stopped", message=incoming.message_id)
+        answer.stop()
+        self.card.show(answer.markdown)
+        with anyio.move_on_after(STOPPING if self.promise.asked else 0):
+            await self.named.wait()
+            await self._stop_at_dify()
+            await anyio.sleep_forever()
+        following.cancel()
+
+    async def _stop_at_dify(self) -> None:
+        incoming = self.opened.incoming
+        try:
+            await self.desk.source.stop(self.answer.ids.task_id, self.desk.user(incoming))
+        except DifyError as exc:
+            log.warning("dify_not_stopped", message=incoming.message_id, error=str(exc))
+
+    async def _asked(self) -> AsyncGenerator[Event]:
+        """What happens while Dify answers, when it is this message's turn; keeps the conversation to go on with."""
+        desk, incoming = self.desk, self.opened.incoming
+        user = desk.user(incoming)
+        async with self._turn(), self._place():
+            gathered = await gather(incoming, user, source=desk.source, files=desk.files, texts=desk.texts)
+            for remark in gathered.remarks:
+                yield Remark(remark)
+            if not gathered.query:
+                yield MessageEnded()
+                return
+            conversation = await self._conversation()
+            await self.promise.ask()
+            inputs = fill(desk.inputs, incoming)
+            question = Question(gathered.query, user, conversation, gathered.uploads, inputs, desk.system)
+            async with aclosing(desk.source.ask(question)) as events:
+                async for event in events:
+                    if isinstance(event, Identified) and event.conversation_id not in ("", conversation):
+                        conversation = event.conversation_id
+                        await self._keep(conversation)
+                    yield event
+
+    async def _known(self) -> AsyncGenerator[Event]:
+        """What was known of an answer, then what it waits for, or what Dify has kept of it."""
+        found = self.opened
+        yield found.ids
+        yield TextDelta(found.text)
+        if found.form is not None:
+            yield found.form
+            yield RunPaused()
+            return
+        async with aclosing(self.desk.source.recall(found.ids, self.desk.user(found.incoming))) as events:
             async for event in events:
-                answer.apply(event)
-                card.show(answer.markdown)  # never waits; the newest text wins
-                promise.note(answer)
-    except ReplyAdopted:
-        raise
-    except LineFull as exc:
-        log.warning("line_full", message=opened.incoming.message_id, error=str(exc))
-        answer.refuse(desk.texts.line_full)
-    except DifyError as exc:
-        log.error("dify_refused", message=opened.incoming.message_id, error=str(exc))
-        answer.refuse(_excuse(exc, desk.texts))
-    except Exception:  # one message's failure must not stop the bot, nor leave its card without an end
-        reference = uuid.uuid4().hex[:8]
-        log.exception("reply_failed", message=opened.incoming.message_id, reference=reference)
-        answer.refuse(desk.texts.internal.format(reference=reference))
-
-
-async def _asked(incoming: Incoming, desk: Desk, card: Card, promise: Promise) -> AsyncGenerator[Event]:
-    """What happens while Dify answers, when it is this message's turn; keeps the conversation to go on with."""
-    whose = _whose(incoming, desk)
-    key = ConversationKey(desk.app, incoming.robot_code, incoming.chat.id, whose)
-    async with _turn(key, desk, card), _place(desk, card):
-        conversation = await _conversation(key, desk.store)
-        await promise.ask()
-        question = Question(incoming.text, _user(incoming, whose), conversation)
-        async with aclosing(desk.source.ask(question)) as events:
-            async for event in events:
-                if isinstance(event, Identified) and event.conversation_id not in ("", conversation):
-                    conversation = event.conversation_id
-                    await _keep(key, conversation, desk.store)
                 yield event
 
-
-async def _recalled(found: OpenReply, desk: Desk) -> AsyncGenerator[Event]:
-    """What was known of an answer, then what Dify has kept of it."""
-    yield found.ids
-    yield TextDelta(found.text)
-    user = _user(found.incoming, _whose(found.incoming, desk))
-    async with aclosing(desk.source.recall(found.ids, user)) as events:
-        async for event in events:
-            yield event
-
-
-async def _finish(opened: OpenReply, desk: Desk, card: Card, promise: Promise, answer: Answer) -> None:
-    """Bring the card to its end, or the same text to the person another way. May be called again if cancelled."""
-    answer.close()
-    incoming, ending = opened.incoming, opened.ending or Ending(answer.markdown, answer.failed)
-    await promise.end(ending)
-    try:
-        if ending.failed:
-            await card.fail(ending.markdown)
+    async def _finish(self) -> None:
+        """Bring the card to its end, or the same text to the person another way. May be called again if cancelled."""
+        self.answer.close()
+        incoming, desk, promise = self.opened.incoming, self.desk, self.promise
+        ending = self.opened.ending or Ending(self.answer.markdown, self.answer.failed)
+        await promise.end(ending)
+        try:
+            if ending.failed:
+                await self.card.fail(ending.markdown)
+            else:
+                await self.card.finish(ending.markdown)
+            log.info("answered", message=incoming.message_id, outcome=self.answer.outcome, by="card")
+        except CardLost as lost:  # as much of the text as no card shows, as a plain reply
+            log.warning("card_lost", message=incoming.message_id, error=str(lost))
+            await promise.hand_over(lost.unseen)
+            promise.kept = await say(incoming, lost.unseen, desk)
+        except Exception:  # a fault of ours in the card must not cost the answer
+            log.exception("card_broke", message=incoming.message_id)
+            await promise.hand_over(ending.markdown)
+            promise.kept = await say(incoming, ending.markdown, desk)
         else:
-            await card.finish(ending.markdown)
-        log.info("answered", message=incoming.message_id, outcome=answer.outcome, by="card")
-    except CardLost as lost:  # as much of the text as no card shows, as a plain reply
-        log.warning("card_lost", message=incoming.message_id, error=str(lost))
-        await promise.hand_over(lost.unseen)
-        promise.kept = await say(incoming, lost.unseen, desk)
-    except Exception:  # a fault of ours in the card must not cost the answer
-        log.exception("card_broke", message=incoming.message_id)
-        await promise.hand_over(ending.markdown)
-        promise.kept = await say(incoming, ending.markdown, desk)
-    else:
-        promise.kept = True
+            promise.kept = True
 
-
-async def say(incoming: Incoming, markdown: str, desk: Desk) -> bool:
-    """Deliver a plain reply; not to be interrupted half-way, for nobody could say how much of it arrived.
-
-    Returns whether that is settled: false if DingTalk could not be reached, so that the next start tries again.
-    """
-    left = anyio.current_effective_deadline() - anyio.current_time()
-    with anyio.move_on_after(min(PLAIN_REPLY, max(LAST_WORD_WHEN_LEAVING, left)), shield=True) as patience:
-        try:
+    @asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[None]:
+        """Answers of one conversation come one after the other; who waits sees so."""
+        desk = self.desk
+        in_line = partial(self.card.show, desk.texts.in_line)
+        async with AsyncExitStack() as stack:
             try:
-                await desk.webhook.send(incoming, markdown)
-            except ContentRefused as exc:
-                log.warning("content_refused", message=incoming.message_id, error=str(exc))
-                await desk.webhook.send(incoming, desk.texts.withheld)
-            log.info("answered", message=incoming.message_id, by="webhook")
-        except DingTalkError as exc:
-            log.error("reply_lost", message=incoming.message_id, error=str(exc))
-            return not isinstance(exc, DingTalkUnreachable)
-        except Exception:  # one message's failure must not stop the bot
-            log.exception("reply_lost", message=incoming.message_id)
-    if patience.cancelled_caught:
-        log.error("reply_lost", message=incoming.message_id, error="not delivered in time")
-    return not patience.cancelled_caught
+                await stack.enter_async_context(desk.store.turn(desk.key(self.opened.incoming), in_line))
+            except StoreError as exc:  # an answer out of turn is better than none
+                log.error("turn_not_kept", error=str(exc))
+            yield
 
-
-@asynccontextmanager
-async def _turn(key: ConversationKey, desk: Desk, card: Card) -> AsyncGenerator[None]:
-    """Answers of one conversation come one after the other; who waits sees so."""
-    async with AsyncExitStack() as stack:
+    @asynccontextmanager
+    async def _place(self) -> AsyncGenerator[None]:
+        """One of the places for answers that stream at once; who waits for one sees so."""
+        places = self.desk.places
+        if places.available_tokens < 1:
+            self.card.show(self.desk.texts.crowded)
+        borrower = object()
+        await places.acquire_on_behalf_of(borrower)
         try:
-            await stack.enter_async_context(desk.store.turn(key, lambda: card.show(desk.texts.in_line)))
-        except StoreError as exc:  # an answer out of turn is better than none
-            log.error("turn_not_kept", error=str(exc))
-        yield
+            yield
+        finally:
+            places.release_on_behalf_of(borrower)
 
+    async def _conversation(self) -> str:
+        try:
+            return await self.desk.store.conversation(self.desk.key(self.opened.incoming))
+        except StoreError as exc:  # an answer without memory is better than none
+            log.error("conversation_not_read", error=str(exc))
+            return ""
 
-@asynccontextmanager
-async def _place(desk: Desk, card: Card) -> AsyncGenerator[None]:
-    """One of the places for answers that stream at once; who waits for one sees so."""
-    if desk.places.available_tokens < 1:
-        card.show(desk.texts.crowded)
-    borrower = object()
-    await desk.places.acquire_on_behalf_of(borrower)
-    try:
-        yield
-    finally:
-        desk.places.release_on_behalf_of(borrower)
-
-
-async def _conversation(key: ConversationKey, store: Store) -> str:
-    try:
-        return await store.conversation(key)
-    except StoreError as exc:  # an answer without memory is better than none
-        log.error("conversation_not_read", error=str(exc))
-        return ""
-
-
-async def _keep(key: ConversationKey, conversation: str, store: Store) -> None:
-    try:
-        await store.keep_conversation(key, conversation)
-    except StoreError as exc:
-        log.error("conversation_not_kept", error=str(exc))
-
-
-def _whose(incoming: Incoming, desk: Desk) -> str:
-    """Whose conversation with Dify it is: the person's, or in a group that shares one, the chat's."""
-    if desk.session == "chat" and incoming.chat.kind is ChatKind.GROUP:
-        return incoming.chat.id
-    return incoming.sender.staff_id or incoming.sender.id
-
-
-def _user(incoming: Incoming, whose: str) -> str:
-    """Dify's `user`, to whom it ties a conversation."""
-    return f"dingtalk:{incoming.sender.corp_id}:{whose}"[:USER_LIMIT]
+    async def _keep(self, conversation: str) -> None:
+        try:
+            await self.desk.store.keep_conversation(self.desk.key(self.opened.incoming), conversation)
+        except StoreError as exc:
+            log.error("conversation_not_kept", error=str(exc))
 
 
 def _why_not(incoming: Incoming, texts: Texts) -> str:
     """What to say to a message that asks nothing which can be answered."""
-    if incoming.text:
+    if incoming.text or incoming.attachments or incoming.quoted:
         return ""
-    return texts.empty if incoming.kind == "text" else texts.text_only
+    return texts.empty if incoming.kind in ("text", "assistant") else texts.unreadable
 
 
 def _excuse(error: DifyError, texts: Texts) -> str:
@@ -268,6 +289,10 @@ def _excuse(error: DifyError, texts: Texts) -> str:
     match error:
         case DifyBusy():
             return texts.busy
+        case QuestionTooLong():
+            return texts.too_long.format(limit=error.limit)
+        case FormClosed():
+            return texts.form_closed
         case DifyUnauthorized() | DifyWrongApp():
             return texts.misconfigured
         case DifyRejected():

@@ -14,8 +14,22 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from cardbot.commands import NEW_WORDS
 from cardbot.errors import SettingsError
-from cardbot.forms import DifyAddress, Ids, OptionalText, SafeAddress, Seconds, Secret, StoreAddress, Text
+from cardbot.forms import (
+    Assistant,
+    DifyAddress,
+    Ids,
+    Keys,
+    OptionalText,
+    SafeAddress,
+    Seconds,
+    Secret,
+    StoreAddress,
+    Text,
+    Words,
+)
+from cardbot.inputs import Inputs
 from cardbot.texts import Language
 
 OLDER_NAMES: Mapping[str, str] = {
@@ -54,13 +68,12 @@ class Values(BaseSettings):
         """
         try:
             settings = cls(_env_file=env_file, _env_file_encoding="utf-8")
-            if older := _older_names_only(_present(cls, env_file), settings.model_fields_set, cls):
-                raise SettingsError(older)
+            _refuse_older_names(_present(cls, env_file), settings)
             return settings
         except ValidationError as exc:
             raise SettingsError(_problems(exc, _present(cls, env_file))) from None
         except (OSError, UnicodeDecodeError) as exc:
-            raise SettingsError([f"{env_file} cannot be read as UTF-8 text ({type(exc).__name__})."]) from None
+            raise SettingsError([_unreadable(env_file, exc)]) from None
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> Self:
@@ -70,6 +83,7 @@ class Values(BaseSettings):
             BaseModel.__init__(settings, **dict(values))  # not BaseSettings', which reads the environment
         except ValidationError as exc:
             raise SettingsError(_problems(exc, set(values))) from None
+        _refuse_older_names(set(values), settings)
         return settings
 
     @classmethod
@@ -79,7 +93,7 @@ class Values(BaseSettings):
             present = _present(cls, env_file)
         except (OSError, UnicodeDecodeError):
             present = _present(cls, None)
-        known = set(variables(Settings))
+        known = {*variables(Settings), *variables(ServeSettings)}
         advice = []
         for name in sorted(present):
             if name in OLDER_NAMES:
@@ -105,6 +119,42 @@ class DifySettings(Values):
             description="Silence from Dify after which an answer is given up; a queue at Dify is silent too",
         ),
     ] = 120.0
+    dify_app_mode: Annotated[
+        Literal["", "chat", "agent-chat", "agent", "advanced-chat", "workflow", "completion"],
+        Field(
+            alias="DIFY_APP_MODE",
+            description="The app's kind in Dify's word; none: Dify is asked, which tells it from 1.4 on",
+        ),
+    ] = ""
+    dify_inputs: Annotated[
+        Inputs,
+        Field(
+            alias="DIFY_INPUTS",
+            description="Values of the app's inputs, as JSON; texts may name `{sender_name}`, `{sender_id}`, "
+            "`{chat_title}`, `{chat_id}`",
+        ),
+    ] = Field(default_factory=dict)
+    dify_query_input: Annotated[
+        OptionalText,
+        Field(
+            alias="DIFY_QUERY_INPUT",
+            description="The input of a workflow that takes the question; none: `query`, or the only one for text",
+        ),
+    ] = ""
+    dify_output: Annotated[
+        OptionalText,
+        Field(
+            alias="DIFY_OUTPUT",
+            description="The output of a workflow that is its answer; none: the likeliest",
+        ),
+    ] = ""
+    dify_system_prompt: Annotated[
+        OptionalText,
+        Field(
+            alias="DIFY_SYSTEM_PROMPT",
+            description="How the app is to behave: goes into its input `system_prompt`, or before a first question",
+        ),
+    ] = ""
     language: Annotated[
         Language, Field(alias="CARDBOT_LANGUAGE", description="`zh` or `en`: the bot's own sentences in the chat")
     ] = "zh"
@@ -133,6 +183,105 @@ class StoreSettings(Values):
             description="Calls a month that the bot may make; as they run out, cards are updated more rarely",
         ),
     ] = None
+
+
+class ServiceSettings(Values):
+    """What is needed to answer many at once, and to end well."""
+
+    max_answers: Annotated[
+        int,
+        Field(
+            alias="CARDBOT_MAX_ANSWERS",
+            ge=1,
+            description="Answers that stream at once; the rest wait in line",
+        ),
+    ] = 100
+    drain_seconds: Annotated[
+        float,
+        Field(
+            alias="CARDBOT_DRAIN_SECONDS",
+            ge=0,
+            allow_inf_nan=False,
+            description="After SIGTERM, how long answers may go on before their cards are closed",
+        ),
+    ] = 25.0
+
+
+class ServeSettings(ServiceSettings, StoreSettings):
+    """What the OpenAI-compatible front needs, besides the Dify apps that it offers as models."""
+
+    api_keys: Annotated[
+        Keys,
+        Field(
+            alias="CARDBOT_API_KEYS",
+            description="`cardbot serve`: keys of its callers, comma separated; none: this machine only, without a key",
+        ),
+    ] = frozenset()
+    model: Annotated[
+        Text, Field(alias="CARDBOT_MODEL", description="`cardbot serve`: the name of the Dify app among its models")
+    ] = "dify"
+
+
+class DingTalkSettings(Values):
+    """What is needed to call DingTalk as the robot."""
+
+    client_id: Annotated[Text, Field(alias="DINGTALK_CLIENT_ID", description="The app's client id (formerly AppKey)")]
+    client_secret: Annotated[
+        Secret, Field(alias="DINGTALK_CLIENT_SECRET", description="The app's client secret (formerly AppSecret)")
+    ]
+    robot_code: Annotated[
+        OptionalText,
+        Field(alias="DINGTALK_ROBOT_CODE", description="The robot's code; none: the client id, as in most apps"),
+    ] = ""
+    openapi_endpoint: Annotated[
+        SafeAddress,
+        Field(
+            alias="DINGTALK_OPENAPI_ENDPOINT",
+            description="DingTalk's API; `https://api.dingtalk.io` overseas; `http://` on this machine only",
+        ),
+    ] = "https://api.dingtalk.com"
+
+    @property
+    def robot(self) -> str:
+        """The robot's code, which for an internal app is its client id."""
+        return self.robot_code or self.client_id
+
+
+class Settings(ServiceSettings, StoreSettings, DifySettings, DingTalkSettings):
+    """What the bot needs to run."""
+
+    card_template_id: Annotated[
+        OptionalText,
+        Field(
+            alias="DINGTALK_CARD_TEMPLATE_ID",
+            description="The card template (`….schema`), or `public` for DingTalk's shared one; none: plain replies",
+        ),
+    ] = ""
+    card_content_key: Annotated[
+        Text,
+        Field(alias="DINGTALK_CARD_CONTENT_KEY", description="The template's streamed markdown variable"),
+    ] = "content"
+    card_qps: Annotated[
+        int,
+        Field(
+            alias="CARDBOT_CARD_QPS",
+            ge=1,
+            le=1000,
+            description="Card calls per second and API path the app may make",
+        ),
+    ] = 20
+    frames: Annotated[
+        Literal["smooth", "balanced", "frugal"],
+        Field(alias="CARDBOT_FRAMES", description="How many frames an answer may cost: `smooth`, `balanced`, `frugal`"),
+    ] = "balanced"
+    assistant: Annotated[
+        Assistant,
+        Field(
+            alias="CARDBOT_ASSISTANT",
+            description="`on`: AI assistants of the app are answered too; or what their skill calls its variables,"
+            " such as `question=ask,person=user`; none: they are not",
+        ),
+    ] = None
     allow_users: Annotated[
         Ids,
         Field(
@@ -156,14 +305,6 @@ class StoreSettings(Values):
             description="Messages a minute that one person is answered; `0`: no limit",
         ),
     ] = 20
-    max_answers: Annotated[
-        int,
-        Field(
-            alias="CARDBOT_MAX_ANSWERS",
-            ge=1,
-            description="Answers that stream at once; the rest wait in line",
-        ),
-    ] = 100
     session: Annotated[
         Literal["person", "chat"],
         Field(
@@ -172,68 +313,39 @@ class StoreSettings(Values):
         ),
     ] = "person"
 
-
-class Settings(StoreSettings, DifySettings):
-    """What the bot needs to run."""
-
-    client_id: Annotated[Text, Field(alias="DINGTALK_CLIENT_ID", description="The app's client id (formerly AppKey)")]
-    client_secret: Annotated[
-        Secret, Field(alias="DINGTALK_CLIENT_SECRET", description="The app's client secret (formerly AppSecret)")
-    ]
-    card_template_id: Annotated[
-        OptionalText,
+    new_words: Annotated[
+        Words,
         Field(
-            alias="DINGTALK_CARD_TEMPLATE_ID",
-            description="The card template (`….schema`), or `public` for DingTalk's shared one; none: plain replies",
+            alias="CARDBOT_NEW_WORDS",
+            description="Messages that begin a new conversation with Dify, comma separated",
         ),
-    ] = ""
-    card_content_key: Annotated[
-        Text,
-        Field(alias="DINGTALK_CARD_CONTENT_KEY", description="The template's streamed markdown variable"),
-    ] = "content"
-    robot_code: Annotated[
-        OptionalText,
-        Field(alias="DINGTALK_ROBOT_CODE", description="The robot's code; none: the client id, as in most apps"),
-    ] = ""
-    openapi_endpoint: Annotated[
-        SafeAddress,
-        Field(
-            alias="DINGTALK_OPENAPI_ENDPOINT",
-            description="DingTalk's API; `https://api.dingtalk.io` overseas; `http://` on this machine only",
-        ),
-    ] = "https://api.dingtalk.com"
-    card_qps: Annotated[
+    ] = NEW_WORDS
+    max_file_mb: Annotated[
         int,
         Field(
-            alias="CARDBOT_CARD_QPS",
+            alias="CARDBOT_MAX_FILE_MB",
             ge=1,
-            le=1000,
-            description="Card calls per second and API path the app may make",
+            description="What one file may weigh on its way from DingTalk to Dify, in MB",
         ),
     ] = 20
-    frames: Annotated[
-        Literal["smooth", "balanced", "frugal"],
-        Field(alias="CARDBOT_FRAMES", description="How many frames an answer may cost: `smooth`, `balanced`, `frugal`"),
-    ] = "balanced"
-    drain_seconds: Annotated[
-        float,
-        Field(
-            alias="CARDBOT_DRAIN_SECONDS",
-            ge=0,
-            allow_inf_nan=False,
-            description="After SIGTERM, how long answers may go on before their cards are closed",
-        ),
-    ] = 25.0
-
-    @property
-    def robot(self) -> str:
-        """The robot's code, which for an internal app is its client id."""
-        return self.robot_code or self.client_id
 
 
 def variables(kind: type[BaseSettings]) -> dict[str, Any]:
     """Each environment variable, with its field."""
     return {str(field.alias): field for field in kind.model_fields.values()}
+
+
+def environment(env_file: Path | None = None) -> dict[str, str]:
+    """What the environment says, and an env file for what is not there; what is empty is not set.
+
+    Raises `SettingsError` if the file cannot be read.
+    """
+    try:
+        file = DotEnvSettingsSource(Settings, env_file=env_file, env_file_encoding="utf-8", case_sensitive=True)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError([_unreadable(env_file, exc)]) from None
+    sources = (file, EnvSettingsSource(Settings, case_sensitive=True))
+    return {name: value for source in sources for name, value in source.env_vars.items() if value}
 
 
 def is_set(name: str, env_file: Path | None = None) -> bool:
@@ -248,14 +360,21 @@ def _present(kind: type[BaseSettings], env_file: Path | None) -> set[str]:
     return {name for name, value in {**file.env_vars, **environment.env_vars}.items() if value}
 
 
-def _older_names_only(present: set[str], fields_set: set[str], kind: type[BaseSettings]) -> list[str]:
-    """Settings whose default would be used although an older name says otherwise: a key could go to a wrong host."""
-    defaulted = {str(field.alias) for name, field in kind.model_fields.items() if name not in fields_set}
-    return [
+def _unreadable(env_file: Path | None, error: Exception) -> str:
+    return f"{env_file} cannot be read as UTF-8 text ({type(error).__name__})."
+
+
+def _refuse_older_names(present: set[str], settings: BaseSettings) -> None:
+    """A default must not be used where an older name says otherwise: a key could go to a wrong host."""
+    fields = type(settings).model_fields
+    defaulted = {str(field.alias) for name, field in fields.items() if name not in settings.model_fields_set}
+    older = [
         f"{new} is missing. {old} is its name in older guides: rename it to {new}."
         for old, new in OLDER_NAMES.items()
         if old in present and new in defaulted
     ]
+    if older:
+        raise SettingsError(older)
 
 
 def _renamed(name: str, present: set[str]) -> str:

@@ -24,6 +24,7 @@ class Desk:
     platform: Platform
     dify: FakeDify
     leave: anyio.Event
+    settings: Settings
 
     async def ended(self, count: int = 1, *, within: float = 20.0) -> None:
         """Until so many messages have their visible final state."""
@@ -75,7 +76,8 @@ async def desk(
         }
         leave = anyio.Event()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(Bot(Settings.of(values)).run, leave)
+            chosen = Settings.of(values)
+            tasks.start_soon(Bot(chosen).run, leave)
             await there.connected()
-            yield Desk(there, brain, leave)
+            yield Desk(there, brain, leave, chosen)
             leave.set()

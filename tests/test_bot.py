@@ -108,6 +108,18 @@ async def test_without_dify_the_bot_runs_and_says_so(trouble: str) -> None:
         assert "dify_not_ready" in [line["event"] for line in logs]
 
 
+async def test_what_the_app_and_the_settings_do_not_agree_on_is_told_at_the_start() -> None:
+    name = {"text-input": {"variable": "name", "required": True}}
+    async with Platform() as platform, FakeDify("workflow", inputs=[name]) as dify:
+        inputs = '{"name": "{sender_name}", "gone": 1}'
+        values = settings(DINGTALK_OPENAPI_ENDPOINT=platform.url, DIFY_BASE_URL=dify.url, DIFY_INPUTS=inputs)
+        with capture_logs() as logs:
+            async with running(values):
+                await platform.wait_for(lambda: "dify_input_unknown" in [line["event"] for line in logs])
+    told = {line["event"]: line["log_level"] for line in logs if line["event"].startswith("dify_")}
+    assert told == {"dify_ready": "info", "dify_no_question_input": "error", "dify_input_unknown": "warning"}
+
+
 async def test_without_dingtalk_the_bot_keeps_trying_until_told_to_leave() -> None:
     port = closed_port()
     values = settings(DINGTALK_OPENAPI_ENDPOINT=f"http://127.0.0.1:{port}")
@@ -230,11 +242,11 @@ async def test_an_answer_longer_than_the_drain_is_closed_and_the_bot_returns() -
 async def test_a_plain_reply_under_way_is_delivered_before_the_bot_returns() -> None:
     async with desk(DINGTALK_CARD_TEMPLATE_ID="") as world:
         world.platform.faults.add(WEBHOOK, Reject(200, "-1"))
-        await world.platform.push({"msgtype": "picture", "content": {"downloadCode": "d"}})
+        await world.platform.push({"msgtype": "unknownMsgType", "content": {"unknownMsgType": "x"}})
         await world.platform.wait_for(lambda: world.platform.faults.unused == [])
         world.leave.set()
         await world.ended()
-    assert world.finals == [EN.text_only]
+    assert world.finals == [EN.unreadable]
 
 
 async def test_a_bot_that_was_cancelled_closes_its_connection_and_its_cards() -> None:

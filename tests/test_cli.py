@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -16,6 +17,7 @@ from cardbot.playground.dify import FakeDify
 from cardbot.playground.dify.script import Script
 from cardbot.playground.platform import TEMPLATE_ID, Platform
 from cardbot.playground.platform.cards import State
+from cardbot.playground.platform.faults import HangUp
 from cardbot.store.sqlite import open_sqlite
 from cardbot.texts import EN
 from tests.desk import ELSEWHERE
@@ -44,7 +46,7 @@ async def test_version(tmp_path: Path) -> None:
 async def test_help_names_the_commands(tmp_path: Path) -> None:
     code, out, _ = await cardbot("--help", env={}, folder=tmp_path)
     assert code == 0
-    assert all(command in out for command in ("run", "ask", "usage", "playground"))
+    assert all(command in out for command in ("run", "ask", "send", "usage", "playground"))
 
 
 async def test_ask_types_the_answer_out(tmp_path: Path) -> None:
@@ -94,11 +96,42 @@ async def test_nobody_at_the_address_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("app", ["workflow", "completion"])
-async def test_an_app_of_another_kind_is_one_sentence(app: str, tmp_path: Path) -> None:
+async def test_an_app_that_is_not_of_the_named_kind_is_one_sentence(app: str, tmp_path: Path) -> None:
     async with FakeDify(app=app, api_key="app-test") as dify:  # type: ignore[arg-type]  # a literal by parametrisation
+        code, out, err = await cardbot("ask", "hello", env={**key_for(dify), "DIFY_APP_MODE": "chat"}, folder=tmp_path)
+    assert (code, out) == (1, "")
+    assert err.startswith("error: Set DIFY_APP_MODE to the kind of the app")
+    assert err.count("\n") == 1
+
+
+async def test_a_workflow_is_asked_as_it_wants_to_be(tmp_path: Path) -> None:
+    inputs: list[dict[str, Any]] = [
+        {"paragraph": {"variable": "question"}},
+        {"number": {"variable": "count", "required": True}},
+    ]
+    async with FakeDify(app="workflow", api_key="app-test", inputs=inputs) as dify:
+        dify.default = lambda query: Script("", outputs={"verdict": f"{query}: fine", "score": 3})
+        values = {"DIFY_INPUTS": '{"count": 2, "gone": 1}', "DIFY_OUTPUT": "verdict", "DIFY_SYSTEM_PROMPT": "Be brief."}
+        code, out, err = await cardbot("ask", "hello", env={**key_for(dify), **values}, folder=tmp_path)
+    assert (code, out) == (0, "Be brief.\n\nhello: fine\n")
+    note = "note: DIFY_INPUTS has gone, which the app does not declare: Dify drops it. Its inputs: question, count."
+    assert err == f"{note}\n"
+
+
+async def test_a_required_input_without_a_value_is_one_sentence(tmp_path: Path) -> None:
+    inputs = [{"text-input": {"variable": "name", "required": True}}]
+    async with FakeDify(api_key="app-test", inputs=inputs) as dify:
         code, out, err = await cardbot("ask", "hello", env=key_for(dify), folder=tmp_path)
     assert (code, out) == (1, "")
-    assert err.startswith("error: Set DIFY_API_KEY to the key of a published chat app")
+    assert err.startswith("error: The app requires the input name, and nothing gives it a value: set DIFY_INPUTS")
+    assert err.count("\n") == 1
+
+
+async def test_a_workflow_without_an_input_for_the_question_is_one_sentence(tmp_path: Path) -> None:
+    async with FakeDify(app="workflow", api_key="app-test") as dify:
+        code, out, err = await cardbot("ask", "hello", env=key_for(dify), folder=tmp_path)
+    assert (code, out) == (1, "")
+    assert err.startswith("error: The app declares no input that could take the question: give it one")
     assert err.count("\n") == 1
 
 
@@ -283,3 +316,94 @@ async def test_usage_of_a_store_that_ends_with_the_bot_is_no_use(tmp_path: Path)
     code, _, err = await cardbot("usage", env=robot_with("memory:"), folder=tmp_path)
     assert code == 1
     assert "memory:" in err
+
+
+def sender_for(platform: Platform) -> dict[str, str]:
+    return {
+        "DINGTALK_CLIENT_ID": "dingtest",
+        "DINGTALK_CLIENT_SECRET": "secret",
+        "DINGTALK_OPENAPI_ENDPOINT": platform.url,
+    }
+
+
+async def test_send_needs_no_dify_and_tells_that_all_were_reached(tmp_path: Path) -> None:
+    async with Platform() as platform:
+        platform.users.update({"user0001", "user0002"})
+        platform.groups.add("cidTEAM==")
+        to = ("--user", "user0001,user0002", "--user", "user0001", "--chat", "cidTEAM==")
+        code, out, err = await cardbot("send", *to, "**Lunch** is ready", env=sender_for(platform), folder=tmp_path)
+        assert (code, err) == (0, "3 of 3 reached.\n")
+        assert [line.split() for line in out.splitlines()] == [
+            ["user", "user0001", "delivered"],
+            ["user", "user0002", "delivered"],
+            ["chat", "cidTEAM==", "delivered"],
+        ]
+        assert {(reply.title, reply.text) for reply in platform.replies} == {("Lunch is ready", "**Lunch** is ready")}
+
+
+async def test_send_exits_1_when_one_was_not_reached(tmp_path: Path) -> None:
+    async with Platform() as platform:
+        platform.users.add("user0001")
+        to = ("--user", "user0001", "--user", "stranger")
+        code, out, err = await cardbot("send", *to, "hi", env=sender_for(platform), folder=tmp_path)
+    assert (code, err) == (1, "1 of 2 reached.\n")
+    assert [line.split() for line in out.splitlines()] == [
+        ["user", "user0001", "delivered"],
+        ["user", "stranger", "invalid"],
+    ]
+
+
+async def test_send_reads_the_text_from_standard_input(tmp_path: Path) -> None:
+    async with Platform() as platform:
+        platform.users.add("user0001")
+        done = await anyio.run_process(
+            [sys.executable, "-m", "cardbot", "send", "--user", "user0001", "--title", "News", "-"],
+            input="- 你好\n".encode(),
+            env={**QUIET, **sender_for(platform)},
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0
+        assert [(reply.title, reply.text) for reply in platform.replies] == [("News", "- 你好\n")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["hi"], "name at least one recipient"),
+        (["--user", " , ", "hi"], "name at least one recipient"),
+        (["--user", "user0001", " "], "the text is empty"),
+        (["--user", "user0001"], "Missing argument"),
+    ],
+)
+async def test_send_exits_2_when_it_is_used_wrongly(arguments: list[str], says: str, tmp_path: Path) -> None:
+    code, out, err = await cardbot("send", *arguments, env={}, folder=tmp_path)
+    assert (code, out) == (2, "")
+    assert says in err
+
+
+async def test_send_asks_for_the_settings_of_dingtalk_alone(tmp_path: Path) -> None:
+    code, _, err = await cardbot("send", "--user", "user0001", "hi", env={}, folder=tmp_path)
+    assert code == 1
+    assert "DINGTALK_CLIENT_ID is missing" in err
+    assert "DIFY" not in err
+
+
+async def test_send_that_is_interrupted_tells_who_has_the_message(tmp_path: Path) -> None:
+    async with Platform() as platform:
+        people = [f"user{number:04}" for number in range(60)]
+        platform.users.update(people)
+        endpoint = "POST /v1.0/robot/oToMessages/batchSend"
+        platform.faults.add(endpoint, HangUp(), when=lambda body: people[20] in body["userIds"])
+        async with await anyio.open_process(
+            [sys.executable, "-m", "cardbot", "send", "--user", ",".join(people), "hi"],
+            env={**QUIET, **sender_for(platform)},
+            cwd=tmp_path,
+        ) as process:
+            await platform.wait_for(lambda: sum(call.path in endpoint for call in platform.calls) == 2, timeout=30)
+            process.send_signal(signal.SIGINT)
+            assert process.stdout is not None
+            out = b"".join([chunk async for chunk in process.stdout]).decode()
+            assert await process.wait() == 130
+        outcomes = [line.split(maxsplit=2)[2].partition("  ")[0].strip() for line in out.splitlines()]
+        assert outcomes == ["delivered"] * 20 + ["unknown"] * 20 + ["not sent"] * 20
+        assert len(platform.replies) == 1

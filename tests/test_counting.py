@@ -50,6 +50,15 @@ async def test_what_is_counted_reaches_the_store_within_seconds() -> None:
 
 
 @in_virtual_time
+async def test_the_start_which_has_just_saved_is_not_followed_by_another_saving() -> None:
+    budget, store = Budget(), MemoryStore()
+    budget.call(NOVEMBER)
+    with anyio.move_on_after(SAVE_EVERY - 0.1):
+        await keep_count(budget, store, wall=lambda: NOVEMBER)
+    assert (await store.usage("2026-11")).calls == 0
+
+
+@in_virtual_time
 async def test_calls_of_another_process_are_learnt_without_calls_of_our_own() -> None:
     store = MemoryStore()
     mine, other = Budget(100), Budget(100)
@@ -87,7 +96,7 @@ async def test_over_the_turn_of_the_month_each_gets_its_own() -> None:
 async def test_cancelled_while_it_saves_nothing_is_counted_twice() -> None:
     budget, store = Budget(), Slow()
     budget.call(NOVEMBER)
-    with anyio.move_on_after(0.5):
+    with anyio.move_on_after(SAVE_EVERY + 0.5):
         await keep_count(budget, store, wall=lambda: NOVEMBER)
     await save_count(budget, store, wall=lambda: NOVEMBER)
     assert (await store.usage("2026-11")).calls == 1

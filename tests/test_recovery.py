@@ -38,22 +38,12 @@ class Shared(MemoryStore):
         self.dropped.append(reply_id)
 
 
-class Shares:
-    """Notes the shares of the ceiling."""
-
-    def __init__(self) -> None:
-        self.shares: list[int] = []
-
-    def share(self, processes: int) -> None:
-        self.shares.append(processes)
-
-
 async def watched(store: Shared, seconds: float, *, leaving: bool = False) -> tuple[dict[str, OpenReply], list[int]]:
     found: dict[str, OpenReply] = {}
-    cards = Shares()
+    shares: list[int] = []
     with anyio.move_on_after(seconds):
-        await watch(store, cards, found.__setitem__, leaving=lambda: leaving)  # type: ignore[arg-type]  # only `share`
-    return found, cards.shares
+        await watch(store, shares.append, found.__setitem__, leaving=lambda: leaving)
+    return found, shares
 
 
 @in_virtual_time

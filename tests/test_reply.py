@@ -1,10 +1,9 @@
 """The story of one message, in virtual time, with small stand-ins for the four who take part."""
 
-import math
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -17,170 +16,25 @@ from cardbot.errors import (
     DifyUnauthorized,
     DifyUnreachable,
     DingTalkUnreachable,
-    ReplyAdopted,
     StoreError,
 )
-from cardbot.events import Event, Failed, Identified, Interrupted, MessageEnded, TextDelta, TextReplaced
+from cardbot.events import (
+    Event,
+    Failed,
+    Interrupted,
+    MessageEnded,
+    TextDelta,
+    TextReplaced,
+)
 from cardbot.messages import Incoming, Person, Question
 from cardbot.open_reply import Ending, OpenReply
-from cardbot.ports import Card, ConversationKey, Watcher, tell_nobody
+from cardbot.ports import Card
 from cardbot.promise import NOTE_EVERY
-from cardbot.reply import Desk, reply, resume
-from cardbot.store.memory import MemoryStore
+from cardbot.reply import reply, resume
 from cardbot.texts import EN
-from tests.values import DIRECT, GROUP, desk_of, direct
+from tests.story import CHAT, HELLO, Memory, Source, World
+from tests.values import DIRECT, GROUP, direct
 from tests.virtual import in_virtual_time
-
-
-@dataclass
-class Source:
-    """Says the given things, a second apart; an exception among them is raised."""
-
-    says: list[Event | Exception] = field(default_factory=list)
-    keeps: list[Event] = field(default_factory=list)
-    questions: list[Question] = field(default_factory=list)
-    recalls: list[tuple[Identified, str]] = field(default_factory=list)
-    closed: int = 0
-
-    async def recall(self, ids: Identified, user: str) -> AsyncGenerator[Event]:
-        self.recalls.append((ids, user))
-        for event in self.keeps:
-            await anyio.sleep(1)
-            yield event
-
-    async def ask(self, question: Question) -> AsyncGenerator[Event]:
-        self.questions.append(question)
-        try:
-            for event in self.says:
-                await anyio.sleep(1)
-                if isinstance(event, Exception):
-                    raise event
-                yield event
-        finally:
-            self.closed += 1
-
-
-@dataclass
-class Shown:
-    opened_at: float
-    texts: list[str] = field(default_factory=list)
-    final: tuple[str, str] | None = None
-
-
-class Screen:
-    """Keeps what is shown. Implements `Cards` and `Webhook`."""
-
-    def __init__(self) -> None:
-        self.cards: list[Shown] = []
-        self.replies: list[str] = []
-        self.resumed: list[tuple[str, str]] = []
-        self.blind = False
-        self.lost_at = math.inf
-        self.card_error: Exception | None = None
-        self.webhook_error: Exception | None = None
-        self.finish_seconds = 0.1
-
-    @asynccontextmanager
-    async def open(self, incoming: Incoming, reply_id: str, watch: Watcher) -> AsyncGenerator[Card]:
-        shown = Shown(anyio.current_time())
-        self.cards.append(shown)
-        screen = self
-
-        class OneCard:
-            def show(self, markdown: str) -> None:
-                assert shown.final is None, "text after the end"
-                shown.texts.append(markdown)
-                if anyio.current_time() >= screen.lost_at:
-                    watch.lost()
-                if not screen.blind:
-                    watch.shown()
-
-            async def finish(self, markdown: str) -> None:
-                await self._end("done", markdown)
-
-            async def fail(self, markdown: str) -> None:
-                await self._end("failed", markdown)
-
-            async def _end(self, state: str, markdown: str) -> None:
-                await anyio.sleep(screen.finish_seconds)
-                if screen.card_error:
-                    raise screen.card_error
-                assert shown.final in (None, (state, markdown)), "a second end"
-                shown.final = (state, markdown)
-
-        yield OneCard()
-
-    @asynccontextmanager
-    async def resume(self, incoming: Incoming, reply_id: str, shown: str, watch: Watcher) -> AsyncGenerator[Card]:
-        self.resumed.append((reply_id, shown))
-        async with self.open(incoming, reply_id, watch) as card:
-            yield card
-
-    async def send(self, incoming: Incoming, markdown: str) -> None:
-        if self.webhook_error:
-            raise self.webhook_error
-        self.replies.append(markdown)
-
-
-class Memory(MemoryStore):
-    """Keeps conversations where a test can see them, and fails as told."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ids: dict[ConversationKey, str] = {}
-        self.error: StoreError | None = None
-        self.records: list[tuple[float, OpenReply]] = []
-        self.dropped: list[str] = []
-        self.adopted = False
-
-    @property
-    def open(self) -> list[OpenReply]:
-        """Each state that a reply had in the store."""
-        return [record for _, record in self.records]
-
-    async def keep_reply(self, reply_id: str, record: str) -> None:
-        if self.error:
-            raise self.error
-        if self.adopted:
-            raise ReplyAdopted(reply_id)
-        self.records.append((anyio.current_time(), OpenReply.from_json(record)))
-
-    async def drop_reply(self, reply_id: str) -> None:
-        if self.error:
-            raise self.error
-        self.dropped.append(reply_id)
-
-    @asynccontextmanager
-    async def turn(self, key: ConversationKey, on_wait: Callable[[], None] = tell_nobody) -> AsyncGenerator[None]:
-        if self.error:
-            raise self.error
-        async with super().turn(key, on_wait):
-            yield
-
-    async def conversation(self, key: ConversationKey) -> str:
-        if self.error:
-            raise self.error
-        return self.ids.get(key, "")
-
-    async def keep_conversation(self, key: ConversationKey, conversation_id: str) -> None:
-        if self.error:
-            raise self.error
-        self.ids[key] = conversation_id
-
-
-@dataclass
-class World:
-    source: Source
-    screen: Screen = field(default_factory=Screen)
-    memory: Memory = field(default_factory=Memory)
-
-    @property
-    def desk(self) -> Desk:
-        return desk_of(source=self.source, cards=self.screen, webhook=self.screen, store=self.memory)
-
-
-CHAT = Identified(conversation_id="c-1", message_id="m-1", task_id="t-1")
-HELLO: list[Event | Exception] = [CHAT, TextDelta("Hel"), TextDelta("lo"), MessageEnded()]
 
 
 @in_virtual_time
@@ -349,8 +203,8 @@ async def test_a_reply_cancelled_while_its_card_is_being_finished_finishes_it() 
 @pytest.mark.parametrize(
     ("incoming", "sentence"),
     [
-        (direct(kind="picture", text=""), EN.text_only),
-        (direct(kind="richText", text=""), EN.text_only),
+        (direct(kind="picture", text=""), EN.unreadable),
+        (direct(kind="richText", text=""), EN.unreadable),
         (replace(GROUP, text=""), EN.empty),
     ],
 )
@@ -603,7 +457,7 @@ def test_what_somebody_else_has_adopted_is_left_to_them(plain: str | None) -> No
 async def test_a_sentence_without_an_answer_is_written_down_too() -> None:
     world = World(Source())
     await reply(direct(text="", kind="picture"), world.desk)
-    assert [record.plain for record in world.memory.open] == [EN.text_only]
+    assert [record.plain for record in world.memory.open] == [EN.unreadable]
     assert len(world.memory.dropped) == 1
 
 

@@ -6,15 +6,17 @@ from pathlib import Path
 import pytest
 
 from cardbot.errors import SettingsError
-from cardbot.settings import OLDER_NAMES, PREFIXES, DifySettings, Settings, variables
+from cardbot.forms import AssistantNames
+from cardbot.settings import OLDER_NAMES, PREFIXES, DifySettings, ServeSettings, Settings, variables
 
 ROOT = Path(__file__).parent.parent
+ALL = {**variables(ServeSettings), **variables(Settings)}
 NEEDED = {"DINGTALK_CLIENT_ID": "dingtest", "DINGTALK_CLIENT_SECRET": "hunter2", "DIFY_API_KEY": "app-hunter3"}
 
 
 @pytest.fixture(autouse=True)
 def _an_empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in {*variables(Settings), *OLDER_NAMES}:
+    for name in {*ALL, *OLDER_NAMES}:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -91,11 +93,23 @@ def test_all_that_is_missing_is_named_at_once() -> None:
         ("CARDBOT_USER_RATE", "1001"),
         ("CARDBOT_MAX_ANSWERS", "0"),
         ("CARDBOT_SESSION", "group"),
+        ("CARDBOT_ASSISTANT", "yes"),
+        ("CARDBOT_ASSISTANT", "hunter2=ask"),
+        ("CARDBOT_ASSISTANT", "question="),
+        ("CARDBOT_ASSISTANT", "question=ask,"),
+        ("CARDBOT_ASSISTANT", "question=ask person=hunter2"),
+        ("CARDBOT_ASSISTANT", "question=ask,question=hunter2"),
+        ("CARDBOT_ASSISTANT", "on,question=hunter2"),
+        ("CARDBOT_ASSISTANT", '{"question":"hunter2"}'),
         ("CARDBOT_DRAIN_SECONDS", "-1"),
         ("CARDBOT_DRAIN_SECONDS", "inf"),
         ("CARDBOT_DRAIN_SECONDS", "nan"),
         ("CARDBOT_DIFY_IDLE_SECONDS", "0"),
         ("CARDBOT_DIFY_IDLE_SECONDS", "inf"),
+        ("DIFY_APP_MODE", "hunter2"),
+        ("DIFY_INPUTS", "hunter2"),
+        ("DIFY_INPUTS", '["hunter2"]'),
+        ("DIFY_INPUTS", '{"name": "hunter2 {"}'),
         ("CARDBOT_LANGUAGE", "fr"),
         ("CARDBOT_LOG_LEVEL", "LOUD"),
     ],
@@ -104,6 +118,18 @@ def test_a_wrong_value_is_told_by_name_and_not_repeated(tmp_path: Path, name: st
     (problem,) = problems(env_file(tmp_path, **{**NEEDED, name: value}))
     assert problem.startswith(f"{name} ")
     assert "hunter2" not in problem
+
+
+def test_inputs_of_the_app_are_json(tmp_path: Path) -> None:
+    path = env_file(tmp_path, **NEEDED, DIFY_INPUTS='{"name": "{sender_name}", "count": 3}')
+    assert Settings.load(path).dify_inputs == {"name": "{sender_name}", "count": 3}
+    assert Settings.of({**NEEDED, "DIFY_INPUTS": {"count": 3}}).dify_inputs == {"count": 3}
+
+
+def test_a_name_that_no_input_may_have_is_answered_with_those_that_it_may(tmp_path: Path) -> None:
+    (problem,) = problems(env_file(tmp_path, **NEEDED, DIFY_INPUTS='{"name": "{sender}"}'))
+    known = "{sender_name}, {sender_id}, {chat_title}, {chat_id}"
+    assert problem == f"DIFY_INPUTS names {{sender}} in name: what can be named is {known}."
 
 
 def test_problems_of_all_kinds_are_told_together(tmp_path: Path) -> None:
@@ -135,6 +161,8 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
         "https://dify.example.com/v1",
         "https://dify.example.com/v1/",
         "https://dify.example.com/v1/chat-messages",
+        "https://dify.example.com/v1/completion-messages",
+        "https://dify.example.com/v1/workflows/run/",
         "https://dify.example.com/v1/chat-messages/",
     ],
 )
@@ -207,6 +235,22 @@ def test_an_error_of_the_values_shows_none_of_them() -> None:
     assert "hunter" not in str(caught.value)
 
 
+def test_an_assistant_that_is_on_has_the_usual_names() -> None:
+    assert Settings.of({**NEEDED, "CARDBOT_ASSISTANT": " on "}).assistant == AssistantNames()
+
+
+@pytest.mark.parametrize("given", ["question=ask,person=who", " question = ask ，person=who "])
+def test_an_assistants_names_that_are_not_given_are_the_usual_ones(tmp_path: Path, given: str) -> None:
+    names = Settings.load(env_file(tmp_path, **NEEDED, CARDBOT_ASSISTANT=f'"{given}"')).assistant
+    assert names == AssistantNames(question="ask", person="who")
+    assert (AssistantNames().webhook, AssistantNames().chat) == ("sessionWebhook", "openConversationId")
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_blank_assistant_is_none(blank: str) -> None:
+    assert Settings.of({**NEEDED, "CARDBOT_ASSISTANT": blank}).assistant is None
+
+
 # Names of older guides, and slips of the pen.
 
 
@@ -266,7 +310,7 @@ def test_a_variable_of_the_bot_is_no_slip_for_a_command_that_needs_less(tmp_path
 
 
 def test_every_name_ever_used_begins_as_ours_do() -> None:
-    assert all(name.startswith(PREFIXES) for name in {*variables(Settings), *OLDER_NAMES})
+    assert all(name.startswith(PREFIXES) for name in {*ALL, *OLDER_NAMES})
 
 
 # The lists that people read.
@@ -275,11 +319,17 @@ def test_every_name_ever_used_begins_as_ours_do() -> None:
 def _defaults() -> dict[str, str]:
     """Each variable's default as people write it; empty where it is none or computed."""
     defaults = {}
-    for name, field in variables(Settings).items():
+    for name, field in ALL.items():
         value = None if field.is_required() or field.default_factory else field.default
-        defaults[name] = (
-            "" if value in (None, frozenset()) else f"{value:g}" if isinstance(value, float) else str(value)
-        )
+        match value:
+            case None | frozenset():
+                defaults[name] = ""
+            case float():
+                defaults[name] = f"{value:g}"
+            case tuple():
+                defaults[name] = ", ".join(value)
+            case _:
+                defaults[name] = str(value)
     return defaults
 
 
@@ -287,7 +337,7 @@ def test_the_example_file_has_each_variable_with_its_description_and_default() -
     found = re.findall(r"^# (.+)\n(# )?([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text("utf-8"), re.MULTILINE)
     listed = {name: (description, default) for description, _, name, default in found}
     assert len(found) == len(listed)
-    fields = variables(Settings)
+    fields = ALL
     assert listed == {name: (fields[name].description, default) for name, default in _defaults().items()}
     assert {name for _, commented, name, _ in found if not commented} == set(NEEDED)
 
@@ -300,7 +350,7 @@ def _in_order_of(rows: list[tuple[str, str, str]]) -> list[tuple[str, str]]:
 
 def test_the_readmes_table_has_each_variable_with_its_description_and_default() -> None:
     found = re.findall(r"^\| `([A-Z_]+)` \| (.+?) \| (.+) \|$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
-    fields = variables(Settings)
+    fields = ALL
     assert found == [
         (
             name,

@@ -1,15 +1,18 @@
 """Messages that tests send, and who answers them."""
 
 import uuid
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any
 
 import anyio
 
-from cardbot.messages import Chat, ChatKind, Incoming, Person, SessionWebhook
-from cardbot.reply import Desk
+from cardbot.desk import Desk
+from cardbot.messages import Attachment, Chat, ChatKind, Incoming, Person, SessionWebhook
+from cardbot.ports import Download
 from cardbot.store.memory import MemoryStore
 from cardbot.texts import EN
+from cardbot.words import Words
 
 DIRECT = Incoming(
     message_id="msg-1",
@@ -33,7 +36,37 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
+class Unwatched:
+    """Nobody needs to know what becomes of a card. Implements `ports.Watcher`."""
+
+    def shown(self) -> None:
+        """Nothing to do."""
+
+    def lost(self) -> None:
+        """Nothing to do."""
+
+    async def is_ours(self) -> bool:
+        """Nobody else knows it."""
+        return True
+
+
+class NoFiles:
+    """Messages here have no files. Implements `ports.Files`."""
+
+    def fetch(self, attachment: Attachment, *, robot_code: str) -> AbstractAsyncContextManager[Download]:
+        raise AssertionError("nothing to fetch")
+
+
 def desk_of(*, source: Any, cards: Any, webhook: Any, **changes: Any) -> Desk:
     """A desk in English that forgets when the test ends."""
-    values = {"store": MemoryStore(), "texts": EN, "app": "app-1", "places": anyio.CapacityLimiter(100), **changes}
+    store = changes.pop("store", None) or MemoryStore()
+    values = {
+        "store": store,
+        "words": Words(store),
+        "files": NoFiles(),
+        "texts": EN,
+        "app": "app-1",
+        "places": anyio.CapacityLimiter(100),
+        **changes,
+    }
     return Desk(source=source, cards=cards, webhook=webhook, **values)

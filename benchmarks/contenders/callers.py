@@ -24,8 +24,8 @@ from cardbot.dingtalk.openapi import Frame, OpenApi
 from cardbot.dingtalk.template import Template
 from cardbot.messages import Chat, ChatKind, Incoming, Person
 from cardbot.pacing import Frames
-from cardbot.ports import Unwatched
 from cardbot.texts import EN
+from tests.values import Unwatched
 
 TEXT = Load(1, characters=900).answer_to("question")
 

@@ -43,7 +43,7 @@ async def bare(address: str) -> AsyncGenerator[Read]:
 @asynccontextmanager
 async def ask(address: str) -> AsyncGenerator[Read]:
     """With cardbot's client."""
-    async with DifyClient(base_url=address, api_key="app-bench") as dify:
+    async with DifyClient(base_url=address, api_key="app-bench", mode="chat") as dify:
         yield lambda query: dify.ask(Question(query, "reader"))
 
 

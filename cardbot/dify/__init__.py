@@ -1,1 +1,2 @@
-"""Dify's service API: what it sends (`wire`), when a stream is over (`ending`), and how it is asked (`client`)."""
+"""Dify's service API: how each kind of app is asked (`body`), what it sends (`wire`), when that is over (`ending`), and
+what is asked over HTTP (`client`)."""

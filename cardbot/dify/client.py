@@ -1,188 +1,280 @@
-"""Asks a Dify app over HTTP: streams answers, stops them, and finds again what a broken stream lost."""
+"""Asks a Dify app: streams answers, stops them, hands in forms, and finds again what a broken stream lost."""
 
-import hashlib
-import json
-import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import anyio
-import httpx
 import structlog
-from anyio.abc import TaskGroup
 
 from cardbot import events
+from cardbot.answer import Answer
+from cardbot.dify import uploads
+from cardbot.dify.acquaintance import Acquaintance
+from cardbot.dify.again import Again
+from cardbot.dify.app import App, app_of
+from cardbot.dify.archive import Archive
+from cardbot.dify.asking import Asking
+from cardbot.dify.body import Form, body_of
+from cardbot.dify.connection import Call, Connection
 from cardbot.dify.ending import Ending
-from cardbot.dify.feed import Feed, Feeds
-from cardbot.dify.fields import parsed, text
-from cardbot.dify.recall import recalled
-from cardbot.dify.refusal import rejection
-from cardbot.dify.wire import EventReader, StoredMessage, finished_run, stored_messages
-from cardbot.errors import ConversationGone, DifyBusy, DifyError, DifyUnreachable, SettingsError
-from cardbot.forms import is_loopback
-from cardbot.messages import Question
-from cardbot.sse import Decoder
+from cardbot.dify.fields import parsed
+from cardbot.dify.handing_in import filled_in, lost, submission
+from cardbot.dify.kept import StoredMessage
+from cardbot.dify.kinds import Kind, kind_of
+from cardbot.dify.outputs import answering
+from cardbot.dify.streams import SILENCE, TOTAL_TIMEOUT, Streams
+from cardbot.dify.whole import WholeAnswer, folded, whole_answer
+from cardbot.dify.wire import EventReader, Outputs, all_of
+from cardbot.errors import ConversationGone, DifyBusy, DifyError, DifyUnreachable, FileRefused
+from cardbot.inputs import constants
+from cardbot.messages import Question, Upload
+from cardbot.ports import Download
+from cardbot.settings import DifySettings
+from cardbot.texts import EN
 
-CONNECT_TIMEOUT = 5.0
-"""Seconds to reach Dify. Our choice: a healthy server answers in well under one."""
-
-CONNECT_PAUSES = (0.5, 1.0)
-"""Seconds before each further try to connect. Only a failed connection is tried again: nothing was sent yet."""
-
-TOTAL_TIMEOUT = 1260.0
-"""Seconds an answer may take in all: a minute over Dify's own limit (`APP_MAX_EXECUTION_TIME`, 1,200 s)."""
-
-SILENCE = 25.0
-"""Seconds without a byte that mean trouble: a working run of any app and version pings every 10 s (seen)."""
-
-BUSY_PAUSES = (1.0, 2.0, 4.0, 8.0)
-"""Seconds before asking again after a concurrency refusal; the last one repeats. Our choice."""
-
-GET_TIMEOUT = 10.0
-"""Seconds for the small requests. Our choice."""
-
-_HEADER_TEXT = re.compile(r"[!-~]+")
+SCRIPT_USER = "script"
+"""Dify's `user` of a question that is a mere text. Our choice."""
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class AppInfo:
-    """What a Dify app says of itself. `mode` is empty before Dify 1.4; `version` is the server's."""
-
-    name: str
-    mode: str
-    version: str
-
-
 class DifyClient:
-    """One Dify app, named by its key. Use as an async context manager; implements `ports.Source`."""
+    """One Dify app, named by its key. Use as an async context manager; implements `ports.Source`.
 
-    def __init__(self, *, base_url: str, api_key: str, idle_seconds: float = 120.0, silence: float = SILENCE) -> None:
-        if not _HEADER_TEXT.fullmatch(api_key):  # an HTTP library's own complaint would repeat the key
-            raise SettingsError(["DIFY_API_KEY has characters that no key has: copy it again from Dify's API page."])
-        self.fingerprint = hashlib.sha256(api_key.encode()).hexdigest()[:16]
-        """Tells apps apart without telling the key: conversation ids of one app mean nothing to another."""
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
-            headers={"Authorization": f"Bearer {api_key}", "Accept-Encoding": "identity"},
-            timeout=httpx.Timeout(GET_TIMEOUT, connect=CONNECT_TIMEOUT),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
-            follow_redirects=False,
-            trust_env=not is_loopback(httpx.URL(base_url).host),  # no proxy between this machine and itself
+    Args:
+        base_url: Dify's service API, with `/v1`.
+        api_key: The app's key.
+        idle_seconds: Silence after which an answer is given up.
+        silence: Silence that shows as waiting.
+        mode: Dify's word for the kind of app; empty: as `GET /info` says.
+        form: How the settings fill in the app's inputs.
+        output: The output of a workflow that is its answer; empty: the likeliest.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        api_key: str,
+        idle_seconds: float = 120.0,
+        silence: float = SILENCE,
+        mode: str = "",
+        form: Form | None = None,
+        output: str = "",
+    ) -> None:
+        self._connection = Connection(base_url=base_url, api_key=api_key)
+        self._streams = Streams(self._connection, idle_seconds=idle_seconds, silence=silence)
+        self._archive = Archive(
+            self._connection,
+            outputs=self._outputs,
+            patience=idle_seconds,
+            is_over=lambda: self._streams.closing,
         )
-        self._idle_seconds = idle_seconds
-        self._silence = min(silence, idle_seconds)
-        self._feeds = Feeds()
         self._stack = AsyncExitStack()
-        self._tasks: TaskGroup
+        self._idle_seconds = idle_seconds
+        self._mode = mode
+        self.form = form or Form()
+        """How the settings fill in the app's inputs."""
+        self._output = output
+        self._known = Acquaintance(self.info)
+
+    @classmethod
+    def of(cls, settings: DifySettings) -> Self:
+        """The app that these settings name."""
+        return cls(
+            base_url=settings.dify_base_url,
+            api_key=settings.dify_api_key.get_secret_value(),
+            idle_seconds=settings.dify_idle_seconds,
+            mode=settings.dify_app_mode,
+            form=Form(constants(settings.dify_inputs), settings.dify_query_input),
+            output=settings.dify_output,
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells apps apart without telling the key: conversation ids of one app mean nothing to another."""
+        return self._connection.fingerprint
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._http)
-        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
-        self._tasks.start_soon(self._feeds.tick)
+        await self._stack.enter_async_context(self._connection)
+        await self._stack.enter_async_context(self._streams)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        self._tasks.cancel_scope.cancel()
         return await self._stack.__aexit__(kind, error, trace)
 
-    async def ask(self, question: Question) -> AsyncGenerator[events.Event]:
-        """Yield what happens until the answer has ended. Close the generator when done with it.
+    # Questions.
 
-        The question is sent twice in two cases only, both of which Dify refused before doing anything: a
-        conversation that is gone (then without it), and too many runs at once (then later).
+    def ask(self, question: Question | str) -> Asking:
+        """Ask once: `async for` yields what happens until the answer has ended, `await` returns the whole answer.
+
+        Close the generator when done with it. A text is a question of the user `script`, without a conversation.
 
         Raises:
-            DifyError: before the first event, when the question was refused or could not be sent.
+            DifyError: when the question was refused or could not be sent; as a stream, before the first event.
+            AnswerFailed: a `DifyError`, when the answer that was awaited failed.
         """
-        waited = 0.0
-        tries = 0
-        while True:
-            try:
-                async with aclosing(self._attempt(question)) as attempt:
-                    async for event in attempt:
-                        yield event
-                return
-            except ConversationGone:
-                if not question.conversation_id:
-                    raise
-                log.info("conversation_gone", conversation=question.conversation_id)
-                question = replace(question, conversation_id="")
-            except DifyBusy:
-                pause = BUSY_PAUSES[min(tries, len(BUSY_PAUSES) - 1)]
-                if waited + pause > self._idle_seconds:
-                    raise
-                tries += 1
-                yield events.Waiting(waited)
-                await anyio.sleep(pause)
-                waited += pause
+        if isinstance(question, str):
+            question = Question(question, SCRIPT_USER)
+        return Asking(partial(self._stream, question), partial(self._whole, question))
 
     async def stop(self, task_id: str, user: str) -> None:
         """End a running answer. Dify says success whatever happens, and heeds only the user who asked."""
-        await self._request("POST", f"chat-messages/{task_id}/stop", json={"user": user})
+        kind = await self._kind()
+        await self._connection.request("POST", kind.stopped_at.format(task=task_id), body={"user": user})
 
-    async def messages(self, conversation_id: str, user: str) -> tuple[StoredMessage, ...]:
-        """The newest turns of a conversation, oldest first. Raises `ConversationGone` for an unknown one."""
-        params = {"conversation_id": conversation_id, "user": user, "limit": "5"}
-        return stored_messages((await self._request("GET", "messages", params=params)).content)
+    async def go_on(
+        self,
+        form: events.FormRequested,
+        action: str,
+        inputs: Mapping[str, str],
+        ids: events.Identified,
+        user: str,
+    ) -> AsyncGenerator[events.Event]:
+        """Hand in a form that a paused run waits for, and yield what happens from then on.
 
-    async def run(self, run_id: str) -> events.RunFinished | None:
-        """How a chatflow's or workflow's run ended; None as long as it goes on."""
-        return finished_run((await self._request("GET", f"workflows/run/{run_id}")).content)
+        Fields without a value in `inputs` get their defaults. The run goes on whether or not anybody follows, so what
+        is missed is looked for at the end.
+
+        Raises:
+            FormClosed: when the form was handed in before, or its time is over.
+            DifyError: before the first event, when it was not taken for another reason.
+        """
+        outputs, before = await self._outputs(), await self._archive.answer(ids, user)
+        body = submission(action, filled_in(form, inputs), user)
+        await self._connection.request("POST", f"form/human_input/{form.token}", body=body)
+        call = Call("GET", f"workflow/{ids.workflow_run_id}/events", {"user": user})
+        told: list[events.Event] = []
+        reader, ending = EventReader(outputs=outputs, ids=ids), Ending()
+        ending.saw(ids)
+        try:
+            async with aclosing(self._streams.follow(call, reader, ending)) as stream:
+                async for event in stream:
+                    if not told:
+                        yield ids  # not before somebody listens; the stream names them only where they change
+                    told.append(event)
+                    yield event
+        except DifyError as exc:  # the form is handed in: the run goes on without a listener
+            log.warning("dify_run_not_followed", error=str(exc))
+        if ending.grace is None:
+            yield reader.ids
+            async with aclosing(self.recall(reader.ids, user)) as kept:
+                async for event in kept:
+                    yield event
+        elif whole := lost(told, before=before, stored=await self._archive.answer(reader.ids, user)):
+            yield events.TextReplaced(whole)
 
     def recall(self, ids: events.Identified, user: str) -> AsyncGenerator[events.Event]:
         """Look for an answer that broke off where Dify keeps it; see `dify.recall`."""
-        return recalled(ids, _Kept(self, ids, user), patience=self._idle_seconds, is_over=lambda: self._closing)
+        return self._archive.recall(ids, user)
 
-    async def info(self) -> AppInfo:
-        """Who answers under this key: the cheapest question, to check address and key."""
-        response = await self._request("GET", "info")
-        body = parsed(response.content)
-        if not isinstance(body, dict):
-            raise DifyUnreachable("What answers there is not Dify's service API.", sent=True)
-        return AppInfo(text(body, "name"), text(body, "mode"), response.headers.get("x-version", ""))
+    # The app, and what it keeps.
 
-    async def _request(
-        self, method: str, path: str, *, params: dict[str, str] | None = None, json: object = None
-    ) -> httpx.Response:
-        try:
-            response = await self._http.request(method, path, params=params, json=json)
-        except httpx.HTTPError as exc:
-            raise _unreachable(exc) from exc
-        if not response.is_success:
-            raise rejection(response.status_code, response.content)
-        return response
+    async def app(self) -> App:
+        """What the app says of itself, as of a few minutes ago at most. Raises `DifyError`."""
+        return await self._known.app()
+
+    async def info(self) -> App:
+        """The same as of now: what checks address and key without asking anything."""
+        info = await self._connection.request("GET", "info")
+        told = parsed(info.content)
+        if not isinstance(told, dict):
+            raise DifyUnreachable("What answers there is not Dify's service API.")
+        parameters = parsed((await self._connection.request("GET", "parameters")).content)
+        app = app_of(told, parameters if isinstance(parameters, dict) else {}, info.headers.get("x-version", ""))
+        return replace(app, mode=self._mode or app.mode)
+
+    async def messages(self, conversation_id: str, user: str) -> tuple[StoredMessage, ...]:
+        """The newest turns of a conversation, oldest first. Raises `ConversationGone` for an unknown one."""
+        return await self._archive.messages(conversation_id, user)
+
+    # Files.
+
+    async def file_limit(self) -> int:
+        """How many files one question may carry; 0 where the app takes none. Raises `DifyError`."""
+        rules = (await self.app()).file_upload
+        return rules.number if rules.enabled else 0
+
+    async def upload(self, file: Download, user: str) -> Upload:
+        """Give Dify a file, for a question of the same user. Raises `FileRefused` or `DifyError`."""
+        kind = (await self.app()).file_upload.check(file)
+        return replace(await uploads.upload(self._connection.http, file, user), kind=kind)
+
+    async def transcribe(self, file: Download, user: str) -> str:
+        """What is said in a recording. Raises `FileRefused` (`not_heard`) where the app does not listen."""
+        if not (await self.app()).listens:
+            raise FileRefused("The app does not write down what is said.", why="not_heard")
+        return await uploads.transcribe(self._connection.http, file, user)
+
+    # Inside.
+
+    async def _kind(self) -> Kind:
+        return kind_of(self._mode or (await self.app()).mode)
+
+    async def _outputs(self) -> Outputs:
+        """A chatflow's `outputs.answer` is its answer; a workflow's may have any name."""
+        kind = await self._kind()
+        return all_of if kind.converses else partial(answering, wanted=self._output)
+
+    async def _body(self, question: Question, kind: Kind) -> dict[str, Any]:
+        """What the app declares matters only if there is something to fill in."""
+        plain = kind.converses and not (self.form.inputs or question.inputs or question.system or question.files)
+        known = App("", self._mode, "") if plain and self._mode else await self.app()
+        return body_of(question, kind, known, self.form)
+
+    async def _stream(self, question: Question) -> AsyncGenerator[events.Event]:
+        again = Again(question, patience=self._idle_seconds)
+        while True:
+            waited = again.waited
+            try:
+                async with aclosing(self._attempt(again.question)) as attempt:
+                    async for event in attempt:
+                        yield event
+                return
+            except (ConversationGone, DifyBusy) as refusal:
+                pause = again.after(refusal)
+            if pause:
+                yield events.Waiting(waited)
+                await anyio.sleep(pause)
 
     async def _attempt(self, question: Question) -> AsyncGenerator[events.Event]:
         """Send the question once and follow its stream to the end, then look for what the stream did not bring."""
-        if self._closing:
-            raise DifyUnreachable("The client is closed.")
-        feed, decoder, reader, ending = Feed(), Decoder(), EventReader(), Ending()
-        self._feeds.add(feed)
-        self._tasks.start_soon(self._read, question, feed)
+        kind = await self._kind()
+        body = {**await self._body(question, kind), "response_mode": "streaming"}
+        reader, ending = EventReader(outputs=await self._outputs()), Ending()
         untouched = True  # until something of an answer was told: from then on the conversation lives
-        try:
-            async with aclosing(self._follow(feed, decoder, reader, ending)) as stream:
-                async for event in stream:
-                    if untouched:
-                        untouched = await self._is_untouched(event, question, reader.ids)
-                    yield event
-        finally:
-            self._feeds.remove(feed)
-            feed.reading.cancel()
-            if reader.unknown or reader.malformed or decoder.skipped:
-                names = sorted(reader.unknown)
-                log.info("dify_events_skipped", names=names, malformed=reader.malformed, too_long=decoder.skipped)
+        async with aclosing(self._streams.follow(Call("POST", kind.asked_at, body=body), reader, ending)) as stream:
+            async for event in stream:
+                if untouched:
+                    untouched = await self._is_untouched(event, question, reader.ids)
+                yield event
         if ending.grace is None:
             async with aclosing(self.recall(reader.ids, question.user)) as kept:
                 async for event in kept:
                     yield event
+
+    async def _whole(self, question: Question) -> WholeAnswer:
+        kind = await self._kind()
+        if not kind.blocks:
+            answer = Answer(EN)
+            async with aclosing(self._stream(question)) as stream:
+                async for event in stream:
+                    answer.apply(event)
+            return folded(answer, {})
+        again = Again(question, patience=self._idle_seconds)
+        while True:
+            try:
+                body = {**await self._body(again.question, kind), "response_mode": "blocking"}
+                response = await self._connection.request("POST", kind.asked_at, body=body, patience=TOTAL_TIMEOUT)
+                return whole_answer(response.content, await self._outputs())
+            except (ConversationGone, DifyBusy) as refusal:
+                await anyio.sleep(again.after(refusal))
 
     async def _is_untouched(self, event: events.Event, question: Question, ids: events.Identified) -> bool:
         """Whether nothing of an answer was told yet. Raises `ConversationGone` if that is so and it is why."""
@@ -194,83 +286,6 @@ class DifyClient:
                 return True
             case _:
                 return False
-
-    @property
-    def _closing(self) -> bool:
-        return self._tasks.cancel_scope.cancel_called
-
-    async def _read(self, question: Question, feed: Feed) -> None:
-        """Read at full speed into memory: Dify's relay drops text when its reader is slow."""
-        body: dict[str, object] = {
-            "inputs": {},
-            "query": question.query,
-            "response_mode": "streaming",
-            "user": question.user,
-            "auto_generate_name": False,  # nobody sees the title; saves a call of the model per conversation
-        }
-        if question.conversation_id:  # an empty string is refused by some 1.11 builds
-            body["conversation_id"] = question.conversation_id
-        error: Exception | None = None
-        with feed.reading:
-            try:
-                await self._send(json.dumps(body).encode(), feed)
-            except Exception as exc:  # whoever asked is told, whatever it is; this task must not end the client
-                error = exc
-            finally:  # also when the client closes: nobody may wait for a reader that is gone
-                feed.end(error)
-
-    async def _send(self, content: bytes, feed: Feed) -> None:
-        """Send the question and read its stream. Only to connect is tried again: nothing was sent yet."""
-        try:
-            for pause in CONNECT_PAUSES:
-                try:
-                    return await self._stream(content, feed)
-                except (httpx.ConnectError, httpx.ConnectTimeout):
-                    await anyio.sleep(pause)
-            return await self._stream(content, feed)
-        except httpx.HTTPError as exc:
-            raise _unreachable(exc) from exc
-
-    async def _stream(self, content: bytes, feed: Feed) -> None:
-        timeout = httpx.Timeout(connect=CONNECT_TIMEOUT, read=None, write=30.0, pool=None)
-        headers = {"Content-Type": "application/json"}
-        async with self._http.stream(
-            "POST", "chat-messages", content=content, headers=headers, timeout=timeout
-        ) as response:
-            if response.status_code != 200:
-                raise rejection(response.status_code, await response.aread())
-            if not response.headers.get("content-type", "").startswith("text/event-stream"):
-                raise DifyUnreachable("What answers there is not Dify's service API: no event stream.", sent=True)
-            try:
-                async for chunk in response.aiter_bytes():
-                    feed.put(chunk)
-            except httpx.HTTPError as exc:  # the question was accepted: an answer without its end, not a refusal
-                log.warning("dify_stream_broken", error=str(exc) or type(exc).__name__)
-
-    async def _follow(
-        self, feed: Feed, decoder: Decoder, reader: EventReader, ending: Ending
-    ) -> AsyncGenerator[events.Event]:
-        """Yield what the bytes say until the answer ends, or the bytes, or the patience."""
-        now = last_byte = anyio.current_time()
-        deadline = now + TOTAL_TIMEOUT
-        patience = self._silence
-        while now < deadline:
-            chunks = await feed.take(min(deadline, last_byte + patience))
-            now = anyio.current_time()
-            if chunks:
-                last_byte, patience = now, self._silence
-                for chunk in chunks:
-                    for sse in decoder.feed(chunk):
-                        for event in reader.read(sse.data):
-                            ending.saw(event)
-                            yield event
-                if ending.grace is not None:
-                    deadline = min(deadline, now + ending.grace)
-            elif feed.is_over or now - last_byte >= self._idle_seconds:
-                return  # the bytes ended, or nobody waits for them any longer
-            elif now < deadline:
-                patience += self._silence
-                yield events.Waiting(now - last_byte)
 
     async def _check_conversation(self, question: Question, ids: events.Identified) -> None:
         """Raise `ConversationGone` if that is why there is no answer.
@@ -286,24 +301,3 @@ class DifyClient:
             raise
         except DifyError as exc:
             log.warning("dify_conversation_not_checked", error=str(exc))
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """What there is to ask about one answer. Implements `recall.Kept`."""
-
-    client: DifyClient
-    ids: events.Identified
-    user: str
-
-    async def messages(self) -> tuple[StoredMessage, ...]:
-        return await self.client.messages(self.ids.conversation_id, self.user)
-
-    async def run(self) -> events.RunFinished | None:
-        return await self.client.run(self.ids.workflow_run_id)
-
-
-def _unreachable(exc: Exception) -> DifyUnreachable:
-    nothing_sent = isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol)
-    what = str(exc) or type(exc).__name__
-    return DifyUnreachable(f"Dify could not be reached: {what}", sent=not nothing_sent)

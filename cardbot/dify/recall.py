@@ -7,7 +7,8 @@ import anyio
 import structlog
 
 from cardbot import events
-from cardbot.dify.wire import StoredMessage
+from cardbot.dify.kept import StoredMessage
+from cardbot.dify.outputs import likeliest
 from cardbot.errors import DifyError
 
 PAUSES = (0.5, 2.0, 5.0, 10.0)
@@ -23,8 +24,8 @@ class Kept(Protocol):
         """The newest messages of its conversation."""
         ...
 
-    async def run(self) -> events.RunFinished | None:
-        """How its run ended; None if it goes on."""
+    async def run(self) -> events.RunFinished | events.RunPaused | None:
+        """How its run ended, or that it waits for a person; None if it goes on."""
         ...
 
 
@@ -37,19 +38,19 @@ async def recalled(
 ) -> AsyncGenerator[events.Event]:
     """Yield the answer that Dify has kept, or `Interrupted`.
 
-    A chatflow's run goes on without its reader from 1.13 on and is stored when it ends, so it is worth waiting for;
-    from 1.10 on the run keeps its outputs even where the message is lost. Other apps keep what they have at once, or
-    lose it for ever.
+    The run of a chatflow or workflow goes on without its reader from 1.13 on and is stored when it ends, so it is
+    worth waiting for; from 1.10 on the run keeps its outputs even where the message is lost. Other apps keep what they
+    have at once, or lose it for ever; a completion app shows nothing of what it keeps.
 
     Args:
-        ids: what Dify called the answer. Without a conversation and a message there is no way back to it.
+        ids: what Dify called the answer. Without a message in a conversation or a run there is no way back to it.
         kept: asks Dify.
         patience: seconds to wait for a run that goes on.
         is_over: whether nobody waits any more.
     """
     waited = 0.0
     tries = 0
-    while ids.conversation_id and ids.message_id:
+    while ids.workflow_run_id or (ids.conversation_id and ids.message_id):
         pause = PAUSES[min(tries, len(PAUSES) - 1)]
         if waited + pause > patience or (tries > 1 and not ids.workflow_run_id):
             break
@@ -74,21 +75,31 @@ async def recalled(
 
 async def _look(ids: events.Identified, kept: Kept) -> list[events.Event]:
     """The answer and its end; nothing as long as there is none."""
-    for message in await kept.messages():
-        if message.id == ids.message_id and (message.answer or message.status != "normal"):
-            return _as_events(message)
-    if ids.workflow_run_id and (ending := await kept.run()) is not None:
-        return [ending]
-    return []
+    message = await _message(ids, kept)
+    goes_on = message is None or (message.status == "paused" and message.resumed)
+    if message and not goes_on and (message.answer or message.status != "normal"):
+        return _as_events(message)
+    ending = await kept.run() if ids.workflow_run_id else None
+    if isinstance(ending, events.RunPaused) and ids.conversation_id:
+        return []  # either its message is about to say so, with the form, or it was handed in and is about to go on
+    if isinstance(ending, events.RunFinished) and not ids.conversation_id and (whole := likeliest(ending.outputs)):
+        return [events.TextReplaced(whole), ending]  # of a workflow, whose text may have been told in part
+    return [ending] if ending is not None else []
+
+
+async def _message(ids: events.Identified, kept: Kept) -> StoredMessage | None:
+    if not (ids.conversation_id and ids.message_id):
+        return None
+    return next((message for message in await kept.messages() if message.id == ids.message_id), None)
 
 
 def _as_events(message: StoredMessage) -> list[events.Event]:
-    ending: events.Event
+    endings: list[events.Event]
     match message.status:
         case "error":
-            ending = events.Failed("", message.error)
+            endings = [events.Failed("", message.error)]
         case "paused":
-            ending = events.RunPaused()
+            endings = [*message.forms, events.RunPaused()]
         case _:
-            ending = events.MessageEnded()
-    return [events.TextReplaced(message.answer), ending] if message.answer else [ending]
+            endings = [events.MessageEnded()]
+    return [events.TextReplaced(message.answer), *endings] if message.answer else endings

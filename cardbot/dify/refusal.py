@@ -13,6 +13,7 @@ from cardbot.errors import (
     DifyUnauthorized,
     DifyUnreachable,
     DifyWrongApp,
+    FormClosed,
 )
 
 REASON_LIMIT = 300
@@ -66,15 +67,19 @@ def rejection(status: int, body: bytes) -> DifyError:
     error = parsed(body)
     if not isinstance(error, dict) or "code" not in error:
         return _foreign(status)
-    code, message = str(error["code"]), reason(text(error, "message"))
+    # 1.x appends the address to a 404, "You have requested this URI …": it misleads, and may hold a form's token.
+    told = text(error, "message").partition(" You have requested this URI")[0]
+    code, message = str(error["code"]), reason(told)
     sentence = f"Dify answered {status} {code}: {message}"
     kind: type[DifyRejected] = DifyRejected
     if status == 401 or (status == 403 and code == "forbidden"):
         kind = DifyUnauthorized
-    elif message.startswith("Conversation Not Exists"):  # 1.x appends "You have requested this URI …"
+    elif message.startswith("Conversation Not Exists"):
         kind = ConversationGone
     elif code in _WRONG_APP_CODES or message.startswith("Workflow not published"):
         kind = DifyWrongApp
+    elif status == 412 and code.startswith("human_input_form_"):
+        kind = FormClosed
     elif code == "too_many_requests" or message.startswith("Too many requests"):  # 400 invalid_param in all versions
         kind = DifyBusy
     return kind(sentence, status=status, code=code, detail=message)

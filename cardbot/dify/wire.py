@@ -1,17 +1,15 @@
-"""Dify's JSON to our values: stream events, errors and stored messages. Pure.
+"""The events of Dify's streams, from JSON to our values. Pure.
 
 Shapes: https://docs.dify.ai/api-reference (read 2026-11) and answers recorded from Dify 0.15.8, 1.12.1 and 1.14.1.
 Whatever is missing, null or of another type than expected is tolerated; what is not known is skipped.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cardbot import events
 from cardbot.dify.fields import mapping, mappings, number, parsed, text
 from cardbot.dify.refusal import reason
-from cardbot.errors import DifyUnreachable
 
 SILENT_EVENTS = frozenset(
     [
@@ -35,14 +33,25 @@ SILENT_EVENTS = frozenset(
 """Events that are known and say nothing about the answer; the ids they carry are still taken."""
 
 
+Outputs = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+def all_of(outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The outputs as they are."""
+    return outputs
+
+
 class EventReader:
     """Reads the events of one stream; remembers the ids and the unknown names it came across."""
 
-    __slots__ = ("_named", "ids", "malformed", "unknown")
+    __slots__ = ("_named", "_outputs", "ids", "malformed", "unknown")
 
-    def __init__(self) -> None:
-        self.ids = events.Identified()
-        self._named = ("", "", "", "")  # the same, quicker to compare: every event repeats its ids
+    def __init__(self, *, outputs: Outputs = all_of, ids: events.Identified | None = None) -> None:
+        """`outputs` chooses those of a run that are its answer; `ids` are known already, of a run that goes on."""
+        self.ids = ids or events.Identified()
+        self._outputs = outputs
+        # the same as `ids`, quicker to compare: every event repeats them
+        self._named = (self.ids.conversation_id, self.ids.message_id, self.ids.task_id, self.ids.workflow_run_id)
         self.unknown: set[str] = set()
         self.malformed = 0
 
@@ -100,7 +109,7 @@ class EventReader:
                     text(body, "observation"),
                 )
             case "message_end":
-                return _message_ended(mapping(body, "metadata"))
+                return message_ended(mapping(body, "metadata"))
             case "error":
                 return events.Failed(text(body, "code"), reason(text(body, "message")), number(body, "status"))
             case _:
@@ -115,24 +124,20 @@ class EventReader:
             case "node_retry":
                 return _step_finished(data, "retry")
             case "workflow_finished":
-                return events.RunFinished(text(data, "status"), reason(text(data, "error")), mapping(data, "outputs"))
+                outputs = self._outputs(mapping(data, "outputs"))
+                return events.RunFinished(text(data, "status"), reason(text(data, "error")), outputs)
             case "workflow_paused":
                 return events.RunPaused()
             case "human_input_required":
-                return events.FormRequested(
-                    text(data, "node_title"),
-                    text(data, "form_content"),
-                    tuple(mappings(data, "inputs")),
-                    tuple(mappings(data, "actions")),
-                    text(data, "form_token"),
-                )
+                return form_of(data)
             case _:
                 if name not in SILENT_EVENTS:
                     self.unknown.add(name)
                 return None
 
 
-def _message_ended(metadata: Mapping[str, Any]) -> events.MessageEnded:
+def message_ended(metadata: Mapping[str, Any]) -> events.MessageEnded:
+    """The good end of an answer, from its metadata."""
     usage = mapping(metadata, "usage")
     return events.MessageEnded(
         events.Usage(
@@ -156,44 +161,25 @@ def _message_ended(metadata: Mapping[str, Any]) -> events.MessageEnded:
     )
 
 
-def finished_run(body: bytes) -> events.RunFinished | None:
-    """How a run ended, from an answer to `GET /workflows/run/{id}`; None as long as it runs, or waits for a person."""
-    run = parsed(body)
-    if not isinstance(run, dict):
-        raise DifyUnreachable("Dify's answer to GET /workflows/run is not a JSON object.", sent=True)
-    status = text(run, "status")
-    if status in ("", "running", "paused"):
-        return None
-    return events.RunFinished(status, reason(text(run, "error")), mapping(run, "outputs"))
+def form_of(data: Mapping[str, Any]) -> events.FormRequested:
+    """The form that a run waits for."""
+    expires_at = data.get("expiration_time")
+    resolved = mapping(data, "resolved_default_values")
+    return events.FormRequested(
+        text(data, "node_title"),
+        text(data, "form_content"),
+        tuple(_field(field, resolved) for field in mappings(data, "inputs")),
+        tuple(mappings(data, "actions")),
+        text(data, "form_token"),
+        float(expires_at) if isinstance(expires_at, int | float) else 0.0,
+    )
+
+
+def _field(field: Mapping[str, Any], resolved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A field whose default is a variable of the run gets what that was."""
+    name = text(field, "output_variable_name")
+    return {**field, "default": {"type": "constant", "value": resolved[name]}} if name in resolved else field
 
 
 def _step_finished(data: Mapping[str, Any], status: str) -> events.StepFinished:
     return events.StepFinished(text(data, "node_id"), text(data, "node_type"), status, reason(text(data, "error")))
-
-
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
-    """One turn as Dify keeps it. `status` is `normal`, `error` or `paused`; 0.15 has the same names."""
-
-    id: str
-    query: str
-    answer: str
-    status: str
-    error: str
-
-
-def stored_messages(body: bytes) -> tuple[StoredMessage, ...]:
-    """The messages in an answer to `GET /messages`, oldest first, as Dify orders them."""
-    page = parsed(body)
-    if not isinstance(page, dict):
-        raise DifyUnreachable("Dify's answer to GET /messages is not a JSON object.", sent=True)
-    return tuple(
-        StoredMessage(
-            text(item, "id"),
-            text(item, "query"),
-            text(item, "answer"),
-            text(item, "status"),
-            reason(text(item, "error")),
-        )
-        for item in mappings(page, "data")
-    )

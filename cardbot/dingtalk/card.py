@@ -1,6 +1,6 @@
 """One answer in a chat, on as many cards of DingTalk as its length asks for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from cardbot.dingtalk.sheet import Sheet
 from cardbot.errors import CardLost, DingTalkUnreachable
 from cardbot.messages import Incoming
 from cardbot.paging import pages
-from cardbot.ports import Watcher
+from cardbot.ports import Button, Watcher
 
 if TYPE_CHECKING:
     from cardbot.dingtalk.cards import CardWriter
@@ -28,6 +28,16 @@ CLOSE_TIMEOUT = 2 * CALL_TIMEOUT
 
 IN_TIME = 0.95
 """Share of a caller's deadline that is made use of, so that `CardLost` is raised before it. Our choice."""
+
+
+ID_PREFIX = "cardbot-"
+"""How the ids of our cards begin."""
+
+
+def reply_of(out_track_id: str) -> str:
+    """The reply that a card belongs to; empty for a card of somebody else."""
+    reply_id, _, page = out_track_id.removeprefix(ID_PREFIX).rpartition("-")
+    return reply_id if out_track_id.startswith(ID_PREFIX) and page.isdecimal() else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,7 @@ class PagedCard:
         self.space = space
         self._writer = writer
         self._reply_id = reply_id
+        self._buttons = writer.buttons
         self._ended = False
         self._settled = anyio.Event()
         self._posted: list[Posted] = []
@@ -71,9 +82,10 @@ class PagedCard:
         # The ids follow from the reply's, so that whoever takes over knows them.
         sheet = make(
             self._writer.template,
-            f"cardbot-{self._reply_id}-{len(self._posted) + 1}",
+            f"{ID_PREFIX}{self._reply_id}-{len(self._posted) + 1}",
             now=anyio.current_time(),
             texts=self._writer.texts,
+            buttons=self._buttons,
             after=self._posted[-1].sheet if self._posted else None,
         )
         self._posted.append(Posted(sheet, self))
@@ -86,6 +98,13 @@ class PagedCard:
         for posted, page in zip(self._posted, self._pages(markdown), strict=True):
             if posted.sheet.show(page, now):
                 self._writer.wake()
+
+    def offer(self, buttons: Sequence[Button]) -> None:
+        self._buttons = tuple(buttons)
+        if not self._ended:
+            for posted in self._posted:
+                posted.sheet.offer(buttons, anyio.current_time())
+            self._writer.wake()
 
     async def finish(self, markdown: str) -> None:
         await self._finish(markdown, failed=False)

@@ -20,7 +20,7 @@ from cardbot.errors import Busy, CardbotError, DingTalkError, DingTalkUnreachabl
 from cardbot.messages import ChatKind, Incoming
 from cardbot.pacing import CARD_QPS, Frames, Lane, Pacing
 from cardbot.paging import pages
-from cardbot.ports import Card, NoCard, Watcher
+from cardbot.ports import Button, Card, NoCard, Watcher, stop_button
 from cardbot.render import snippet
 from cardbot.texts import EN, ZH, Texts
 
@@ -152,6 +152,11 @@ class CardWriter:
         """The sentences that may have to be shown."""
         return self._texts
 
+    @property
+    def buttons(self) -> tuple[Button, ...]:
+        """What a card offers from the start."""
+        return (stop_button(self._texts),)
+
     async def _write(self) -> None:
         """Make the calls, one after the other or side by side, until the writer is left.
 
@@ -260,7 +265,7 @@ class CardWriter:
                     return None
                 posted.card.watch.shown()
                 return partial(self._api.stream, frame)
-            case Step.BEGIN | Step.CLOSE:
+            case Step.BEGIN | Step.OFFER | Step.CLOSE:
                 return partial(self._api.update, sheet.out_track_id, sheet.params(step))
 
     def _new_card(self, posted: Posted) -> NewCard:

@@ -1,9 +1,9 @@
 """One connection of Stream mode, read to its end: each frame is acknowledged, then what it holds is handed on."""
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -11,7 +11,7 @@ import structlog
 import websockets
 from websockets.asyncio.client import ClientConnection
 
-from cardbot.dingtalk.frames import Frame, acknowledgement, parse
+from cardbot.dingtalk.frames import Frame, acknowledgement, content, parse
 
 SILENCE = 75.0
 """Seconds without a frame after which the connection is dead, however open its socket. Seen: DingTalk itself pings
@@ -29,8 +29,20 @@ CLOSE_TIMEOUT = 1.0
 
 log = structlog.get_logger(__name__)
 
-Receiver = Callable[[str, Mapping[str, Any]], None]
-"""Takes the frame's message id and its data. Called after the acknowledgement went out; must not wait."""
+
+def no_response(data: Mapping[str, Any]) -> None:
+    """What most topics are told in an acknowledgement: nothing but that the data arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Who takes the data of one topic."""
+
+    take: Callable[[str, Mapping[str, Any]], None]
+    """Takes a frame's message id and its data. Called after the acknowledgement went out; must not wait."""
+    response: Callable[[Mapping[str, Any]], Mapping[str, Any] | None] = no_response
+    """What the acknowledgement says about the data, before any work is done: pure, and quick. Data that cannot be read
+    comes as an empty object."""
 
 
 class Connection:
@@ -109,14 +121,16 @@ class Connection:
             return
         if not frame.is_known(self._receivers):
             log.warning("stream_frame_unknown", kind=frame.kind, topic=frame.topic)
+        receiver = self._receivers[frame.topic] if frame.is_for(self._receivers) else None
+        data = _read(frame) if receiver else None
         if not frame.message_id:
             log.warning("stream_frame_malformed", error="no messageId", size=len(raw))
         elif not self._closing:  # nothing may be said after a goodbye
-            await self._acknowledge(frame)
-        if frame.is_for(self._receivers):
-            self._hand_on(frame)
+            await self._acknowledge(frame, _response(receiver, frame, data or {}) if receiver else None)
+        if receiver and data is not None:
+            _hand_on(receiver, frame, data)
 
-    async def _acknowledge(self, frame: Frame) -> None:
+    async def _acknowledge(self, frame: Frame, response: Mapping[str, Any] | None) -> None:
         """Say that a frame arrived. If that fails the message is worked on none the less: whether DingTalk would push
         it again is disputed, and if it does, it is recognised.
 
@@ -124,7 +138,7 @@ class Connection:
         """
         try:
             with anyio.move_on_after(ACK_TIMEOUT, shield=True) as patience:
-                await self._socket.send(acknowledgement(frame, self._receivers))
+                await self._socket.send(acknowledgement(frame, self._receivers, response=response))
         except websockets.ConnectionClosed as exc:
             log.warning("stream_not_acknowledged", frame=frame.message_id, error=type(exc).__name__)
         if patience.cancelled_caught:
@@ -132,16 +146,28 @@ class Connection:
             self._stalled = True
             log.warning("stream_not_acknowledged", frame=frame.message_id, error="DingTalk does not read")
 
-    def _hand_on(self, frame: Frame) -> None:
-        """Give the data to its receiver."""
-        try:
-            data = json.loads(frame.data)
-        except (ValueError, RecursionError):
-            data = None
-        if not isinstance(data, dict):
-            log.error("stream_data_unreadable", topic=frame.topic, frame=frame.message_id, size=len(frame.data))
-            return
-        try:
-            self._receivers[frame.topic](frame.message_id, data)
-        except Exception:  # one message's failure must not end the connection, which is everybody's
-            log.exception("stream_receiver_failed", topic=frame.topic, frame=frame.message_id)
+
+def _read(frame: Frame) -> Mapping[str, Any] | None:
+    """The data for its receiver, if it can be read."""
+    try:
+        return content(frame)
+    except (ValueError, RecursionError):
+        log.error("stream_data_unreadable", topic=frame.topic, frame=frame.message_id, size=len(frame.data))
+        return None
+
+
+def _response(receiver: Receiver, frame: Frame, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What the receiver has to say at once; if it fails, the frame is acknowledged none the less."""
+    try:
+        return receiver.response(data)
+    except Exception:  # one message's failure must not end the connection, which is everybody's
+        log.exception("stream_receiver_failed", topic=frame.topic, frame=frame.message_id)
+        return None
+
+
+def _hand_on(receiver: Receiver, frame: Frame, data: Mapping[str, Any]) -> None:
+    """Give the data to its receiver."""
+    try:
+        receiver.take(frame.message_id, data)
+    except Exception:  # as above
+        log.exception("stream_receiver_failed", topic=frame.topic, frame=frame.message_id)

@@ -5,8 +5,9 @@ leave the message without an acknowledgement.
 """
 
 import json
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from dingtalk_stream.frames import AckMessage, CallbackMessage, EventMessage, Headers, SystemMessage
 
@@ -49,15 +50,26 @@ def parse(raw: str | bytes) -> Frame:
             raise ValueError("not an object with headers")
 
 
-def acknowledgement(frame: Frame, topics: Container[str]) -> str:
-    """What to send back for a frame, by a program that takes the data of these topics."""
+def content(frame: Frame) -> Mapping[str, Any]:
+    """The object in a frame's data. Raises `ValueError`, or `RecursionError`, if it holds none."""
+    data = json.loads(frame.data)
+    if not isinstance(data, dict):
+        raise ValueError("not an object")
+    return data
+
+
+def acknowledgement(frame: Frame, topics: Container[str], *, response: Mapping[str, Any] | None = None) -> str:
+    """What to send back for a frame, by a program that takes the data of these topics.
+
+    `response` is what its topic wants to be told about data that was taken; most want nothing.
+    """
     match frame.kind:
         case SystemMessage.TYPE:
             data = frame.data  # documented: `ping` wants its own data back
         case EventMessage.TYPE:
             data = json.dumps({"status": "SUCCESS"})
         case _:
-            data = json.dumps({"response": None})
+            data = json.dumps({"response": response})
     ack = AckMessage()
     ack.code = AckMessage.STATUS_OK if frame.is_known(topics) else AckMessage.STATUS_NOT_IMPLEMENT
     ack.message = "OK" if frame.is_known(topics) else "not implemented"

@@ -9,7 +9,10 @@ from cardbot.ports import Card, NoCard, Watcher
 
 
 class NoCards:
-    """No template is configured: every card is lost from the start. Implements `ports.Cards`."""
+    """Every card is lost from the start, such as where no template is configured. Implements `ports.Cards`."""
+
+    def __init__(self, why: str = "No card template is configured.") -> None:
+        self._why = why
 
     async def __aenter__(self) -> Self:
         return self
@@ -21,12 +24,12 @@ class NoCards:
     async def open(self, incoming: Incoming, reply_id: str, watch: Watcher) -> AsyncGenerator[Card]:
         """A card that shows nothing."""
         watch.lost()
-        yield NoCard("No card template is configured.")
+        yield NoCard(self._why)
 
     @asynccontextmanager
     async def resume(self, incoming: Incoming, reply_id: str, shown: str, watch: Watcher) -> AsyncGenerator[Card]:
         """A card that shows nothing."""
-        yield NoCard("No card template is configured.")
+        yield NoCard(self._why)
 
     def share(self, processes: int) -> None:
         """Nothing to share."""

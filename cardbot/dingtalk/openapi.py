@@ -4,7 +4,6 @@ Nothing here waits or repeats, but for one thing: a call whose access token was 
 one. Who may call when, and what to do about a refusal, is the business of those who call.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -17,6 +16,7 @@ from alibabacloud_dingtalk.oauth2_1_0 import models as oauth_models
 from alibabacloud_dingtalk.robot_1_0 import models as robot_models
 from alibabacloud_tea_util.models import RuntimeOptions
 
+from cardbot.dingtalk import robot
 from cardbot.dingtalk.hosts import endpoint_at
 from cardbot.dingtalk.sdk import TIMEOUT, CardClient, OAuthClient, RobotClient, pooled_client, was_never_sent
 from cardbot.errors import (
@@ -36,9 +36,6 @@ RENEW_BEFORE = 300.0
 """Seconds before its end at which a token is replaced. Our choice: longer than any call takes; DingTalk gives 7200 s
 and hands out the same token, prolonged, while it is valid (documented: open.dingtalk.com
 obtain-the-access_token-of-an-internal-app, read 2026-11)."""
-
-ROBOT_MESSAGE_LIMIT = 15_000
-"""Bytes of the `msgParam` of one robot message. Documented: open.dingtalk.com robot-message-type, read 2026-11."""
 
 USER_ID: Final = 1
 """`userIdType`: people are named by their staff id, here and in callbacks. Documented: create-and-deliver-cards."""
@@ -95,16 +92,6 @@ class Frame:
     """The last frame: the card is done."""
     error: bool = False
     """The card has failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class SendReport:
-    """Whom a robot message did not reach, by staff id."""
-
-    invalid: tuple[str, ...]
-    flow_controlled: tuple[str, ...]
-    """Too many messages to them at the moment; may be repeated."""
-    filtered: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,38 +205,34 @@ class OpenApi:
             )
         )
 
-    async def send_to_people(self, user_ids: Sequence[str], *, title: str, markdown: str) -> SendReport:
+    async def send_to_people(self, user_ids: Sequence[str], *, title: str, markdown: str) -> robot.SendReport:
         """Send a markdown message to the robot's chats with at most 20 people; the report says who got none."""
-        request = robot_models.BatchSendOTORequest(
-            robot_code=self._robot_code,
-            user_ids=list(user_ids),
-            msg_key="sampleMarkdown",
-            msg_param=markdown_param(title, markdown),
-        )
+        request = robot.people_request(self._robot_code, user_ids, title=title, markdown=markdown)
         response = await self._authorised(
             lambda token: self._robot.batch_send_otowith_options_async(
                 request, robot_models.BatchSendOTOHeaders(x_acs_dingtalk_access_token=token), _RUNTIME
             )
         )
-        return SendReport(
-            invalid=tuple(response.body.invalid_staff_id_list or ()),
-            flow_controlled=tuple(response.body.flow_controlled_staff_id_list or ()),
-            filtered=tuple(response.body.filtered_staff_id_list or ()),
-        )
+        return robot.send_report(response.body)
 
     async def send_to_group(self, open_conversation_id: str, *, title: str, markdown: str) -> None:
         """Send a markdown message to a group that the robot is in."""
-        request = robot_models.OrgGroupSendRequest(
-            robot_code=self._robot_code,
-            open_conversation_id=open_conversation_id,
-            msg_key="sampleMarkdown",
-            msg_param=markdown_param(title, markdown),
-        )
+        request = robot.group_request(self._robot_code, open_conversation_id, title=title, markdown=markdown)
         await self._authorised(
             lambda token: self._robot.org_group_send_with_options_async(
                 request, robot_models.OrgGroupSendHeaders(x_acs_dingtalk_access_token=token), _RUNTIME
             )
         )
+
+    async def download_url(self, download_code: str, *, robot_code: str) -> str:
+        """Where a file that somebody sent to the robot can be fetched, for a while and without a token."""
+        request = robot_models.RobotMessageFileDownloadRequest(download_code=download_code, robot_code=robot_code)
+        response = await self._authorised(
+            lambda token: self._robot.robot_message_file_download_with_options_async(
+                request, robot_models.RobotMessageFileDownloadHeaders(x_acs_dingtalk_access_token=token), _RUNTIME
+            )
+        )
+        return str(response.body.download_url or "")
 
     async def _authorised(self, call: Callable[[str], Awaitable[_T]]) -> _T:
         """Make a call with the access token; if that is refused, once more with a new one."""
@@ -289,12 +272,6 @@ class OpenApi:
             raise DingTalkUnreachable("DingTalk's answer to POST /v1.0/oauth2/accessToken holds no access token.")
         # A token with little time left is used for half of it, or each call would fetch another.
         return _Token(value, renew_at=asked_at + lifetime - min(RENEW_BEFORE, lifetime / 2))
-
-
-def markdown_param(title: str, markdown: str) -> str:
-    """The `msgParam` of a markdown message: JSON as text."""
-    message = {"title": harmless(title), "text": harmless(markdown)}
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
 
 
 def _card_request(card: NewCard, *, robot_code: str) -> Any:

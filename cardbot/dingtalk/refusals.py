@@ -100,6 +100,23 @@ def check_answer_of_webhook(response: httpx.Response) -> None:
     raise DingTalkRejected(f"{said}.", **facts)
 
 
+def check_answer_of_assistant(response: httpx.Response) -> None:
+    """The same for the webhook of an AI assistant. The form of its answers is not documented.
+
+    So all that DingTalk uses elsewhere is understood: errors of the API, the errcodes of webhooks, a `result` that says
+    how it went (documented for the calls of its API), and nothing at all beside a good status.
+    """
+    if response.is_success and response.content.strip() in (b"", b"{}"):
+        return
+    answer = answer_of_api(response)
+    if "errcode" in answer:
+        check_answer_of_webhook(response)
+    result = answer.get("result")
+    if isinstance(result, dict) and result.get("success") is False:
+        facts = Facts(status=response.status_code, code="", request_id=_request_id(response, answer))
+        raise DingTalkRejected("The assistant's webhook answered that it did not succeed.", **facts)
+
+
 def _error(response: httpx.Response, answer: Mapping[str, Any]) -> DingTalkError:
     """Which error this answer is."""
     status = response.status_code

@@ -2,6 +2,7 @@
 
 import math
 import uuid
+from collections.abc import Sequence
 from enum import Enum
 
 from cardbot.dingtalk.openapi import Frame
@@ -18,6 +19,7 @@ from cardbot.errors import (
     Throttled,
 )
 from cardbot.pacing import Lane, Rank
+from cardbot.ports import Button
 from cardbot.render import partial
 from cardbot.texts import Texts
 
@@ -51,30 +53,39 @@ LAST_FRAMES = uuid.UUID("6f8a1c1e-54d6-4d0e-9a52-1f3a7f0c2b7d")
 
 
 class Step(Enum):
-    """The calls that a card is made of, each with its rank and API path."""
+    """The calls that a card is made of, each with its name, rank and API path."""
 
-    CREATE = (Rank.NEW, CREATE_PATH)
-    BEGIN = (Rank.NEW, UPDATE_PATH)
+    CREATE = ("create", Rank.NEW, CREATE_PATH)
+    BEGIN = ("begin", Rank.NEW, UPDATE_PATH)
     """Shared template only: to the writing state."""
-    FRAME = (Rank.LIVE, STREAM_PATH)
-    FINAL = (Rank.FINAL, STREAM_PATH)
-    CLOSE = (Rank.FINAL, UPDATE_PATH)
+    OFFER = ("offer", Rank.NEW, UPDATE_PATH)
+    """Other buttons than before: somebody is to press one."""
+    FRAME = ("frame", Rank.LIVE, STREAM_PATH)
+    FINAL = ("final", Rank.FINAL, STREAM_PATH)
+    CLOSE = ("close", Rank.FINAL, UPDATE_PATH)
     """Shared template: to the done or failed state. Own template: last resort, when the final frame is refused."""
 
     @property
     def rank(self) -> Rank:
-        return self.value[0]
+        return self.value[1]
 
     @property
     def path(self) -> str:
-        return self.value[1]
+        return self.value[2]
 
 
 class Sheet:
     """The state of one card. Its `lane` always tells `Pacing` what it wants."""
 
     def __init__(
-        self, template: Template, out_track_id: str, *, now: float, texts: Texts, after: "Sheet | None" = None
+        self,
+        template: Template,
+        out_track_id: str,
+        *,
+        now: float,
+        texts: Texts,
+        buttons: Sequence[Button] = (),
+        after: "Sheet | None" = None,
     ) -> None:
         self.out_track_id = out_track_id
         self.lane = Lane()
@@ -91,6 +102,9 @@ class Sheet:
         self._created = False
         self._writing = template.family is Family.OWN
         self._muted = False  # text frames are refused; only the final one is still tried
+        self._buttons = tuple(buttons)
+        self._offered: tuple[Button, ...] = self._buttons  # what the card has, once it is created
+        self._offering: tuple[Button, ...] = ()  # what the call under way gives it
         self._text = ""
         self._unseen_since = now  # when the oldest text came that is in no frame yet
         self._rendered_since = now  # when the oldest text came that the last frame was the first to hold
@@ -107,10 +121,17 @@ class Sheet:
 
     @classmethod
     def found(
-        cls, template: Template, out_track_id: str, *, now: float, texts: Texts, after: "Sheet | None" = None
+        cls,
+        template: Template,
+        out_track_id: str,
+        *,
+        now: float,
+        texts: Texts,
+        buttons: Sequence[Button] = (),
+        after: "Sheet | None" = None,
     ) -> "Sheet":
         """One that another process has put into the chat, as far as anybody knows."""
-        sheet = cls(template, out_track_id, now=now, texts=texts, after=after)
+        sheet = cls(template, out_track_id, now=now, texts=texts, buttons=buttons, after=after)
         sheet._created = sheet._writing = True
         sheet.lane.began = now
         sheet._plan(now)
@@ -139,6 +160,11 @@ class Sheet:
         if wanted is None or markdown == self._rendered:  # otherwise what it wants will hold this text
             self._plan(now)
         return self.lane.rank is not wanted
+
+    def offer(self, buttons: Sequence[Button], now: float) -> None:
+        """Take the buttons that the card is to have from now on."""
+        self._buttons = tuple(buttons)
+        self._plan(now)
 
     def finish(self, markdown: str, now: float, *, failed: bool) -> None:
         """The last text. Nothing may be shown after it."""
@@ -184,6 +210,8 @@ class Sheet:
             if not self._writing:
                 return Step.BEGIN
             return Step.CLOSE if self._finalized else Step.FINAL
+        if self._writing and self._buttons != self._offered:
+            return Step.OFFER
         if self._muted or self._text == self._rendered:
             return None
         return Step.FRAME if self._writing else Step.BEGIN
@@ -225,9 +253,14 @@ class Sheet:
         """The variables of a creation or an update to make. All values are strings; objects are JSON in a string."""
         match step:
             case Step.CREATE:
-                return self._template.at_first()
+                self._offered = self._buttons
+                return self._template.at_first(self._buttons)
             case Step.BEGIN:
-                return self._template.writing()
+                self._offered = self._buttons
+                return self._template.writing(self._buttons)
+            case Step.OFFER:
+                self._offering = self._buttons
+                return self._template.offering(self._buttons)
             case _:
                 self._sent = self._elsewhere if self._given_up else self._final or self._shown
                 return self._template.closed(self._sent, failed=self._as_failed and self._given_up is None)
@@ -241,6 +274,8 @@ class Sheet:
                 self._created = True
             case Step.BEGIN:
                 self._writing = True
+            case Step.OFFER:
+                self._offered = self._offering
             case Step.FRAME | Step.FINAL:
                 self._shown, self._frame = self._sent, None
                 if step is Step.FINAL:
@@ -293,6 +328,8 @@ class Sheet:
         match step:
             case Step.FRAME:
                 self._muted = True
+            case Step.OFFER:
+                self._offered = self._buttons  # it shows no buttons: what they do can be typed
             case Step.FINAL if self._as_failed and getattr(error, "code", "") == NO_FAILED_STATE:
                 self._as_failed = False
             case Step.FINAL if self._given_up is None and not isinstance(error, PermissionDenied | QuotaExhausted):

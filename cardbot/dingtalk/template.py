@@ -4,8 +4,12 @@ Own templates follow the streaming calls by themselves: pending at first, writin
 failed with the last. DingTalk's shared template is told its state in so many words, by updates of `flowStatus`.
 """
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+
+from cardbot.ports import Button
 
 PENDING, WRITING, DONE, FAILED = "1", "2", "3", "5"
 """Values of `flowStatus`. Seen: the official SDK's `AICardStatus`, and exported templates."""
@@ -30,21 +34,29 @@ class Template:
     id: str
     content_key: str
     family: Family = Family.OWN
+    buttons_key: str = "buttons"
+    """Of an own template, whose writing state shows what is in it; a template without it shows no buttons."""
 
     @property
     def least_calls(self) -> int:
         """Calls for one card from its creation to its final state, without a text frame between."""
         return 2 if self.family is Family.OWN else 4
 
-    def at_first(self) -> dict[str, str]:
+    def at_first(self, buttons: Sequence[Button]) -> dict[str, str]:
         """Of a card that has no text yet."""
         if self.family is Family.OWN:
-            return {self.content_key: "", **_WIDE}
+            return {self.content_key: "", **_WIDE, **self._own(buttons)}
         return self._shared(PENDING, "")
 
-    def writing(self) -> dict[str, str]:
+    def writing(self, buttons: Sequence[Button]) -> dict[str, str]:
         """Of the shared template before its first frame."""
-        return self._shared(WRITING, "")
+        return self._shared(WRITING, "", buttons)
+
+    def offering(self, buttons: Sequence[Button]) -> dict[str, str]:
+        """Of a card that offers something else than before. Its state is left alone: it may come late."""
+        if self.family is Family.OWN:
+            return self._own(buttons)
+        return {"sys_full_json_obj": self._shape(buttons)}
 
     def closed(self, text: str, *, failed: bool) -> dict[str, str]:
         """Of a card in its final state. Own templates follow `flowStatus` too, as their compiled markup shows."""
@@ -53,15 +65,46 @@ class Template:
             return {self.content_key: text, "flowStatus": state}
         return self._shared(state, text)
 
-    def _shared(self, state: str, text: str) -> dict[str, str]:
-        order = f'{{"order":["{self.content_key}"]}}'
+    def _own(self, buttons: Sequence[Button]) -> dict[str, str]:
+        return {
+            self.buttons_key: _json(
+                [
+                    {
+                        "text": button.text,
+                        "color": button.color,
+                        "status": "normal",
+                        # Said twice: where the action's id comes back depends on the client, its parameters do not.
+                        "event": {
+                            "type": "sendCardRequest",
+                            "params": {"actionId": button.action, "params": {"action": button.action}},
+                        },
+                    }
+                    for button in buttons
+                ]
+            )
+        }
+
+    def _shared(self, state: str, text: str, buttons: Sequence[Button] = ()) -> dict[str, str]:
         return {
             "flowStatus": state,
             self.content_key: text,
             "staticMsgContent": "",
-            "sys_full_json_obj": order,
+            "sys_full_json_obj": self._shape(buttons),
             **_WIDE,
         }
+
+    def _shape(self, buttons: Sequence[Button]) -> str:
+        """Of the shared template: what it shows, in which order."""
+        if not buttons:
+            return _json({"order": [self.content_key]})
+        pressed = [
+            {"text": button.text, "color": button.color, "id": button.action, "request": True} for button in buttons
+        ]
+        return _json({"order": [self.content_key, "msgButtons"], "msgButtons": pressed})
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 SHARED_TEMPLATE = Template("02fcf2f4-5e02-4a85-b672-46d1f715543e.schema", "msgContent", Family.PUBLIC)

@@ -16,8 +16,9 @@ import structlog
 
 from cardbot import paging, render
 from cardbot.dingtalk.hosts import is_trusted_webhook
-from cardbot.dingtalk.openapi import ROBOT_MESSAGE_LIMIT, OpenApi, markdown_param
+from cardbot.dingtalk.openapi import OpenApi
 from cardbot.dingtalk.refusals import WEBHOOK_BUSY, check_answer_of_webhook
+from cardbot.dingtalk.robot import robot_pieces
 from cardbot.dingtalk.sdk import encoded, exchange, was_never_sent
 from cardbot.errors import (
     ContentRefused,
@@ -77,7 +78,9 @@ class Replies:
         """
         markdown = markdown.encode("utf-8", "replace").decode()  # half a surrogate pair has no bytes to count
         title = render.snippet(markdown) or self._texts.answer_title
-        left = deque(_pieces(markdown, BODY_LIMIT, lambda piece: len(_body(title, piece, name=uuid.UUID(int=0)))))
+        left = deque(
+            paging.parcels(markdown, BODY_LIMIT, lambda piece: len(_body(title, piece, name=uuid.UUID(int=0))))
+        )
         try:
             url = self._webhook_of(incoming)
             while left:
@@ -95,14 +98,7 @@ class Replies:
             raise WebhookExpired("The message came without a session webhook.")
         if self._now() >= webhook.expires_at - EXPIRY_MARGIN and _robot_can_reach(incoming):
             raise WebhookExpired("The message's session webhook is past its time.")
-        try:
-            url = httpx.URL(webhook.url)
-        except (httpx.InvalidURL, UnicodeError):  # the latter for half a surrogate pair
-            url = httpx.URL()
-        if not is_trusted_webhook(url, endpoint=self._api.endpoint):
-            log.warning("webhook_refused", message=incoming.message_id, scheme=url.scheme, host=url.host)
-            raise WebhookExpired("The message's session webhook does not belong to DingTalk.")
-        return url
+        return trusted(webhook.url, endpoint=self._api.endpoint, message_id=incoming.message_id)
 
     async def _post(self, url: httpx.URL, body: bytes) -> None:
         """Post one message, up to three times. The id in the body makes DingTalk take it once."""
@@ -131,7 +127,7 @@ class Replies:
         log.info("webhook_bypassed", message=incoming.message_id, reason=str(because), pieces=len(pieces))
         until = anyio.current_time() + self._robot_patience
         for piece in pieces:
-            for part in _pieces(piece, ROBOT_MESSAGE_LIMIT, lambda part: len(markdown_param(title, part).encode())):
+            for part in robot_pieces(title, piece):
                 await self._send_part(incoming, title, part, until=until)
 
     async def _send_part(self, incoming: Incoming, title: str, part: str, *, until: float) -> None:
@@ -159,6 +155,18 @@ class Replies:
             raise NotDelivered("DingTalk took the robot message but does not deliver to this person.")
 
 
+def trusted(address: str, *, endpoint: httpx.URL, message_id: str) -> httpx.URL:
+    """The webhook at this address. Raises `WebhookExpired` if it is none of DingTalk's."""
+    try:
+        url = httpx.URL(address)
+    except (httpx.InvalidURL, UnicodeError):  # the latter for half a surrogate pair
+        url = httpx.URL()
+    if not is_trusted_webhook(url, endpoint=endpoint):
+        log.warning("webhook_refused", message=message_id, scheme=url.scheme, host=url.host)
+        raise WebhookExpired("The message's session webhook does not belong to DingTalk.")
+    return url
+
+
 def _robot_can_reach(incoming: Incoming) -> bool:
     """Whether the robot API has a name for this chat: people outside the organisation have none."""
     return incoming.chat.kind is ChatKind.GROUP or bool(incoming.sender.staff_id)
@@ -179,20 +187,6 @@ def _body(title: str, piece: str, *, name: uuid.UUID) -> bytes:
 def _name(incoming: Incoming, left: int, piece: str) -> uuid.UUID:
     """The name of a piece of a reply, with so many left to send. Whoever takes over after a crash finds the same."""
     return uuid.uuid5(REPLIES, f"{incoming.message_id} {left} {piece}")
-
-
-def _pieces(markdown: str, limit: int, weight: Callable[[str], int]) -> list[str]:
-    """The text in pieces whose `weight` is at most `limit`.
-
-    The limit is on the JSON, where a quote takes two bytes and a control character six, and the text is cut by its
-    own bytes. So it is cut finer until all pieces fit; nearly always the first cut does.
-    """
-    bytes_of_text = limit - 500  # the JSON around the text, with a title of 30 characters
-    while True:
-        pieces = paging.pieces(markdown, bytes_of_text)
-        if all(weight(piece) <= limit for piece in pieces):
-            return pieces
-        bytes_of_text = bytes_of_text * 3 // 4
 
 
 def _may_pass(error: DingTalkError) -> bool:

@@ -4,12 +4,13 @@ Shapes: https://open.dingtalk.com/document/dingstart/receive-message (read 2026-
 there, payloads that public programs handle.
 """
 
-import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from cardbot.dingtalk.contents import Content, as_object, content_of, items_of, of_items, quoted_in
+from cardbot.dingtalk.contents import as_text as _text
 from cardbot.errors import UnreadableMessage
 from cardbot.messages import Chat, ChatKind, Incoming, Person, SessionWebhook
 
@@ -36,6 +37,7 @@ def incoming(data: Mapping[str, Any], *, robot_code: str) -> Incoming:
     if missing:
         raise UnreadableMessage(f"A message came without {', '.join(missing)}; it has {', '.join(sorted(data))}.")
     in_group = str(data.get("conversationType")) == _GROUP
+    content, quoted = _content(kind, data, in_group=in_group), quoted_in(data)
     return Incoming(
         message_id=_text(data, "msgId"),
         robot_code=_text(data, "robotCode") or robot_code,
@@ -51,24 +53,26 @@ def incoming(data: Mapping[str, Any], *, robot_code: str) -> Incoming:
             _text(data, "senderCorpId"),
         ),
         kind=kind,
-        text=_question(kind, data, in_group=in_group),
+        text=content.text,
         webhook=_webhook(data),
         created_at=_milliseconds(data, "createAt") / 1000,
+        attachments=content.attachments + quoted.attachments,
+        quoted=quoted.text,
     )
 
 
-def _question(kind: str, data: Mapping[str, Any], *, in_group: bool) -> str:
-    match kind:
-        case "text":
-            text = _text(_object(data.get("text")), "content")
-        case "richText":
-            items = _rich_text(data)
-            if in_group and items and items[0].get("type") == "at":
-                return _words(items[1:]).strip()  # the robot's own mention, whatever its name is
-            text = _words(items)
-        case _:
-            return ""
-    return _without_mention(text) if in_group else text.strip()
+def _content(kind: str, data: Mapping[str, Any], *, in_group: bool) -> Content:
+    """What the message holds, without the robot's own mention in a group."""
+    value = data.get("text" if kind == "text" else "content")
+    if kind == "richText":
+        items = items_of(value or data)
+        if in_group and items and items[0].get("type") == "at":
+            items, in_group = items[1:], False  # the robot's own mention, whatever its name is
+        content = of_items(items)
+    else:
+        content = content_of(kind, value)
+    text = _without_mention(content.text) if in_group else content.text.strip()
+    return Content(text, content.attachments)
 
 
 def _without_mention(text: str) -> str:
@@ -79,28 +83,6 @@ def _without_mention(text: str) -> str:
     return _LEADING_MENTION.sub("", text, count=1).strip() if text.startswith("@") else text.strip()
 
 
-def _rich_text(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The items of a message with pictures or mentions in it. Old payloads say `richTextList`."""
-    content = _object(data.get("content")) or _object(data.get("richText"))
-    items = content.get("richText") or content.get("richTextList")
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-
-
-def _words(items: Iterable[Mapping[str, Any]]) -> str:
-    """What the items say; pictures say nothing."""
-    return "".join(f"@{_text(item, 'atName')} " if item.get("type") == "at" else _text(item, "text") for item in items)
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    """A JSON object, which may have come as a string that holds one."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            value = None
-    return value if isinstance(value, dict) else {}
-
-
 def _webhook(data: Mapping[str, Any]) -> SessionWebhook | None:
     url = _text(data, "sessionWebhook")
     expires_at = _milliseconds(data, "sessionWebhookExpiredTime") / 1000
@@ -108,7 +90,7 @@ def _webhook(data: Mapping[str, Any]) -> SessionWebhook | None:
 
 
 def _has_content(data: Mapping[str, Any]) -> bool:
-    return "content" in data or "content" in _object(data.get("text"))
+    return "content" in data or "content" in as_object(data.get("text"))
 
 
 def _is_used_up(data: Mapping[str, Any]) -> bool:
@@ -128,11 +110,6 @@ def _without_text(data: Mapping[str, Any]) -> str:
             " An administrator can buy more in DingTalk's admin console."
         )
     return "A text message came without its text."
-
-
-def _text(data: Mapping[str, Any], name: str) -> str:
-    value = data.get(name)
-    return value if isinstance(value, str) else ""
 
 
 def _milliseconds(data: Mapping[str, Any], name: str) -> float:

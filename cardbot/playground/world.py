@@ -9,7 +9,6 @@ import anyio
 from cardbot.bot import Bot
 from cardbot.playground.dify import FakeDify
 from cardbot.playground.platform import TEMPLATE_ID, Platform
-from cardbot.playground.platform.cards import Button
 from cardbot.playground.relay import Relay
 from cardbot.playground.samples import sample_answer
 from cardbot.settings import DifySettings, Settings
@@ -27,11 +26,27 @@ IDLE_SECONDS = 15.0
 DRAIN_SECONDS = 1.0
 """Seconds that open answers get on leaving. Our choice: whoever leaves has seen enough."""
 
-BUTTONS: tuple[Button, ...] = ()
-"""What the shipped card template lets people press."""
+FILES = {
+    "enabled": True,
+    "allowed_file_types": ["image", "document"],
+    "allowed_file_extensions": [],
+    "allowed_file_upload_methods": ["local_file"],
+    "number_limits": 3,
+}
+"""The files that the scripted app takes. Our choice: as most apps, so that a video shows what happens to other ones."""
 
 CLIENT_ID, CLIENT_SECRET, DIFY_KEY = "playground", "playground-secret", "app-playground"
 """Credentials between the parts; they open nothing outside this process."""
+
+
+APP_SETTINGS = {
+    "DIFY_APP_MODE": "dify_app_mode",
+    "DIFY_INPUTS": "dify_inputs",
+    "DIFY_QUERY_INPUT": "dify_query_input",
+    "DIFY_OUTPUT": "dify_output",
+    "DIFY_SYSTEM_PROMPT": "dify_system_prompt",
+}
+"""How a real app is asked, as it is anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +60,18 @@ class World:
 
 
 @asynccontextmanager
-async def world(
-    dify: DifySettings | None, language: Language, *, buttons: tuple[Button, ...] = BUTTONS
-) -> AsyncGenerator[World]:
+async def world(dify: DifySettings | None, language: Language) -> AsyncGenerator[World]:
     """Everything started and connected. `dify` names a real app to ask; None asks a scripted one.
 
     On leaving, the bot finishes its open cards as it does on SIGTERM.
     """
     async with AsyncExitStack() as stack:
         platform = await stack.enter_async_context(
-            Platform(
-                client_id=CLIENT_ID,
-                client_secret=CLIENT_SECRET,
-                latency=LATENCY,
-                monthly=CALLS_PER_MONTH,
-                buttons=buttons,
-            )
+            Platform(client_id=CLIENT_ID, client_secret=CLIENT_SECRET, latency=LATENCY, monthly=CALLS_PER_MONTH)
         )
         scripted: FakeDify | None = None
         if dify is None:
-            scripted = await stack.enter_async_context(FakeDify("agent-chat", api_key=DIFY_KEY))
+            scripted = await stack.enter_async_context(FakeDify("agent-chat", api_key=DIFY_KEY, file_upload=FILES))
             scripted.default = sample_answer
             address, key, idle_seconds = scripted.url, DIFY_KEY, IDLE_SECONDS
         else:
@@ -83,6 +90,8 @@ async def world(
             "CARDBOT_LANGUAGE": language,
             "CARDBOT_DRAIN_SECONDS": DRAIN_SECONDS,
         }
+        if dify is not None:
+            values |= {name: getattr(dify, field) for name, field in APP_SETTINGS.items()}
         leave = anyio.Event()
         tasks = await stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(Bot(Settings.of(values)).run, leave)

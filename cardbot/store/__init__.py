@@ -11,10 +11,15 @@ from cardbot.store.sqlite import open_sqlite
 __all__ = ["open_store"]
 
 
-def open_store(url: str) -> AbstractAsyncContextManager[Store]:
+def open_store(url: str, *, app: str = "") -> AbstractAsyncContextManager[Store]:
     """The store that `CARDBOT_STORE` names, to be entered with `async with`.
 
     A path is taken as it stands: nothing in it is percent-decoded, `~` is not expanded.
+
+    Args:
+        url: the value of `CARDBOT_STORE`.
+        app: client id of the DingTalk app that this process answers for. Open replies and life signs are shared with
+            the processes of the same app only; empty for who just looks.
 
     Raises:
         SettingsError: the URL has none of the forms we know. Its text is not repeated: it may hold a password.
@@ -24,9 +29,9 @@ def open_store(url: str) -> AbstractAsyncContextManager[Store]:
         return nullcontext(MemoryStore())
     match url.partition("://"):
         case "sqlite", _, path if len(path) > 1 and path.startswith("/"):
-            return open_sqlite(Path(path[1:]))
+            return open_sqlite(Path(path[1:]), app=app)
         case "redis" | "rediss", _, _:
-            return _redis(url)
+            return _redis(url, app)
     raise SettingsError(
         [
             "CARDBOT_STORE must be memory: (nothing is kept over a restart), sqlite:///path (sqlite:////path for an"
@@ -35,9 +40,9 @@ def open_store(url: str) -> AbstractAsyncContextManager[Store]:
     )
 
 
-def _redis(url: str) -> AbstractAsyncContextManager[Store]:
+def _redis(url: str, app: str) -> AbstractAsyncContextManager[Store]:
     try:
         from cardbot.store.redis import open_redis
     except ModuleNotFoundError as exc:
         raise ImportError("CARDBOT_STORE names a Redis server: pip install 'cardbot[redis]'") from exc
-    return open_redis(url)
+    return open_redis(url, app=app)

@@ -4,7 +4,7 @@ What the backends share stands here too: how long things are kept.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 
 from cachetools import TTLCache
@@ -25,6 +25,10 @@ worse than two short rows kept longer, and names are never used again."""
 ADOPTED_LIFE = 24 * 60 * 60
 """Seconds that a process which was taken for dead can still be told that its reply was adopted. Our choice: a day, for
 a machine that is suspended overnight; an answer that is older is not written on."""
+
+WORD_LIFE = 60
+"""Seconds that a word waits for who collects it. Set by the contract: it is for a process that lives, which asks every
+second or so."""
 
 CONVERSATIONS = 50_000
 """Conversations held in memory. Our choice: one for each person of a large organisation; measured: 24 MB when full.
@@ -52,6 +56,8 @@ class MemoryStore:
         self._turns = Turns()
         self._usage: dict[str, Usage] = {}
         self._replies: dict[str, str] = {}
+        self._words: list[tuple[float, str, str]] = []
+        self._timer = timer
         self._now = now
 
     async def conversation(self, key: ConversationKey) -> str:
@@ -106,6 +112,22 @@ class MemoryStore:
     async def adopt_replies(self) -> dict[str, str]:
         """Nothing: no other process keeps its replies here."""
         return {}
+
+    async def post(self, address: str, word: str) -> None:
+        """Leave a word for this process itself: nobody else can find it."""
+        now = self._timer()
+        self._words = [left for left in self._words if left[0] > now]
+        self._words.append((now + WORD_LIFE, address, word))
+
+    async def collect(self, addresses: Collection[str]) -> list[tuple[str, str]]:
+        """Take the words that were left for these addresses, oldest first, as (address, word)."""
+        if not self._words:
+            return []
+        now = self._timer()
+        wanted = frozenset(addresses)
+        found = [(address, word) for end, address, word in self._words if end > now and address in wanted]
+        self._words = [left for left in self._words if left[0] > now and left[1] not in wanted]
+        return found
 
     async def beat(self) -> int:
         """This process, and no other."""

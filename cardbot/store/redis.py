@@ -5,7 +5,7 @@ Cluster, where the keys of one script may live on different nodes.
 """
 
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from uuid import uuid4
 
@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from cardbot.errors import ReplyAdopted, StoreError
 from cardbot.ports import ConversationKey, Usage, tell_nobody
 from cardbot.store import redis_scripts as scripts
-from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE
+from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE, WORD_LIFE
 from cardbot.store.redis_calls import PREFIX, TIMEOUT, pool_for, translated
 from cardbot.store.redis_line import RedisLine
 from cardbot.store.turns import text_of
@@ -27,24 +27,27 @@ that is late or lost costs nothing, and an abandoned card is finished while peop
 TOKEN_LIFE = 60
 """Seconds that a count is known not to count twice. Our choice: many times the time in which it may be sent again."""
 
-PROCESSES = f"{PREFIX}processes"
-KEEPERS = f"{PREFIX}keepers"
-RECORDS = f"{PREFIX}replies"
+WORDS = f"{PREFIX}words"
 
 
 class RedisStore:
     """Keys that begin with `cardbot:`. See `open_redis`.
 
     `conversation:<key as JSON>`, `seen:<name>`, `adopted:<reply>`, `spent:<token>`, `alive:<process>` and
-    `young:<process>` expire; `line:<key as JSON>` is a list of tickets; `usage:<month>`, `keepers` and `replies` are
-    hashes, the latter two by reply; `processes` is a set. `process` names this open store in them.
+    `young:<process>` expire, and so do `words`, a list of tokens, `word:<token>`, a hash, and `taken:<token>`;
+    `line:<key as JSON>` is a list of tickets; `usage:<month>` is a hash. Each DingTalk app has a set
+    `processes:<app>` and two hashes by reply, `keepers:<app>` and `replies:<app>`; without `:<app>` they are of no app,
+    as an older cardbot writes them. `process` names this open store in them.
     """
 
-    def __init__(self, redis: Redis, *, where: str, now: Callable[[], float]) -> None:
+    def __init__(self, redis: Redis, *, app: str, where: str, now: Callable[[], float]) -> None:
         self._redis = redis
         self._where = where
         self._now = now
         self.process = uuid4().hex
+        self._processes = _name("processes", app)
+        self._replies = [_name("keepers", app), _name("replies", app)]
+        self._replies_of_no_app = [_name("keepers", ""), _name("replies", "")]
         self._line = RedisLine(redis, where=where, process=self.process)
         self._adopting = Lock()
         self._handed: set[str] = set()  # adopted replies that our caller knows of
@@ -53,6 +56,8 @@ class RedisStore:
         self._keep_reply = redis.register_script(scripts.KEEP_REPLY)
         self._drop_reply = redis.register_script(scripts.DROP_REPLY)
         self._adopt_replies = redis.register_script(scripts.ADOPT_REPLIES)
+        self._post = redis.register_script(scripts.POST)
+        self._collect = redis.register_script(scripts.COLLECT)
         self._beat = redis.register_script(scripts.BEAT)
         self._leave = redis.register_script(scripts.LEAVE)
 
@@ -104,7 +109,7 @@ class RedisStore:
 
     async def keep_reply(self, reply_id: str, record: str) -> None:
         """Write down an open reply, or what is new about it. Raises `ReplyAdopted` if it is another process's now."""
-        keys = [KEEPERS, RECORDS, f"{PREFIX}adopted:{reply_id}"]
+        keys = [*self._replies, f"{PREFIX}adopted:{reply_id}"]
         with translated(self._where):
             kept = await self._keep_reply(keys=keys, args=[self.process, reply_id, record])
         if not kept:
@@ -114,42 +119,62 @@ class RedisStore:
     async def drop_reply(self, reply_id: str) -> None:
         """The reply has its final state. Does nothing to a reply that another process has adopted."""
         with translated(self._where):
-            await self._drop_reply(keys=[KEEPERS, RECORDS], args=[self.process, reply_id])
+            await self._drop_reply(keys=self._replies, args=[self.process, reply_id])
         self._handed.discard(reply_id)
 
     async def adopt_replies(self) -> dict[str, str]:
-        """Take over the open replies of processes that left or whose lease ran out: records by reply id."""
+        """Take over the open replies of the app's processes that left or whose lease ran out: records by reply id.
+
+        Replies of no app, which an older cardbot has left, go to whichever app asks first.
+        """
         async with self._adopting:
             return await self._adopt()
 
     async def _adopt(self) -> dict[str, str]:
         before = frozenset(self._handed)  # what is dropped while the call is under way may still be in its reply
         with translated(self._where):
-            found = await self._adopt_replies(keys=[KEEPERS, RECORDS], args=[PREFIX, self.process, ADOPTED_LIFE])
+            keys = [*self._replies, *self._replies_of_no_app]
+            found = await self._adopt_replies(keys=keys, args=[PREFIX, self.process, ADOPTED_LIFE])
         records = dict(zip(found[::2], found[1::2], strict=True))
         new = {reply_id: record for reply_id, record in records.items() if reply_id not in before}
         self._handed |= new.keys()
         return new
 
+    async def post(self, address: str, word: str) -> None:
+        """Leave a word for whichever process asks for words to this address."""
+        token = uuid4().hex
+        with translated(self._where):
+            await self._post(keys=[WORDS, f"{PREFIX}word:{token}"], args=[token, address, word, WORD_LIFE])
+
+    async def collect(self, addresses: Collection[str]) -> list[tuple[str, str]]:
+        """Take the words that were left for these addresses, oldest first, as (address, word)."""
+        with translated(self._where):
+            if not await self._redis.exists(WORDS):  # asked often, and there is hardly ever a word
+                return []
+            keys = [WORDS, f"{PREFIX}taken:{uuid4().hex}"]
+            found = await self._collect(keys=keys, args=[f"{PREFIX}word:", TOKEN_LIFE, *addresses])
+        return list(zip(found[::2], found[1::2], strict=True))
+
     async def beat(self) -> int:
-        """This process lives for another `LEASE`; returns how many do."""
+        """This process lives for another `LEASE`; returns how many of its app do."""
         await self._line.tidy()
         with translated(self._where):
-            return int(await self._beat(keys=[PROCESSES], args=[PREFIX, self.process, LEASE]))
+            return int(await self._beat(keys=[self._processes], args=[PREFIX, self.process, LEASE]))
 
     async def leave(self) -> None:
         """Live no more: what is left open may be adopted at once."""
         await self._line.tidy()
         with translated(self._where):
-            await self._leave(keys=[KEEPERS, PROCESSES], args=[PREFIX, self.process])
+            await self._leave(keys=[self._replies[0], self._processes], args=[PREFIX, self.process])
 
 
 @asynccontextmanager
-async def open_redis(url: str, *, now: Callable[[], float] = time.time) -> AsyncGenerator[RedisStore]:
+async def open_redis(url: str, *, app: str = "", now: Callable[[], float] = time.time) -> AsyncGenerator[RedisStore]:
     """Open the store on the server at `redis://[[user]:password@]host[:port][/database]`, or `rediss://` for TLS.
 
     Args:
         url: where the server is.
+        app: the DingTalk app, with whose other processes open replies are shared; empty for who just looks.
         now: Unix time in seconds, to be written down; what expires does so by the server's clock.
 
     Raises:
@@ -159,7 +184,7 @@ async def open_redis(url: str, *, now: Callable[[], float] = time.time) -> Async
     pool = pool_for(url)
     where = f"{pool.connection_kwargs.get('host', 'localhost')}:{pool.connection_kwargs.get('port', 6379)}"
     redis = Redis.from_pool(pool)
-    store = RedisStore(redis, where=where, now=now)
+    store = RedisStore(redis, app=app, where=where, now=now)
     try:
         with translated(where):
             await redis.ping()  # a wrong password is told at start, not to the first person who writes
@@ -172,6 +197,10 @@ async def open_redis(url: str, *, now: Callable[[], float] = time.time) -> Async
     finally:
         with move_on_after(TIMEOUT, shield=True):
             await redis.aclose()
+
+
+def _name(kind: str, app: str) -> str:
+    return f"{PREFIX}{kind}:{app}" if app else f"{PREFIX}{kind}"
 
 
 def _conversation_name(key: ConversationKey) -> str:

@@ -84,6 +84,17 @@ end
 ADOPT_REPLIES = (
     LIVES
     + """
+if KEYS[3] ~= KEYS[1] then
+    for _, reply in ipairs(redis.call('HKEYS', KEYS[3])) do
+        local keeper = redis.call('HGET', KEYS[3], reply)
+        if keeper == '' or dead(keeper) then
+            redis.call('HSET', KEYS[1], reply, '')
+            redis.call('HSET', KEYS[2], reply, redis.call('HGET', KEYS[4], reply) or '')
+            redis.call('HDEL', KEYS[3], reply)
+            redis.call('HDEL', KEYS[4], reply)
+        end
+    end
+end
 local found = {}
 for _, reply in ipairs(redis.call('HKEYS', KEYS[1])) do
     local keeper = redis.call('HGET', KEYS[1], reply)
@@ -101,9 +112,9 @@ end
 return found
 """
 )
-"""KEYS: keepers by reply, records by reply. ARGV from the third on: seconds to keep the mark of an adoption. Returns
-all that the process ever adopted and has not dropped: it knows what was handed over before, and what was not got lost
-on its way."""
+"""KEYS: the app's keepers by reply and records by reply, then the same of no app: what the dead left there goes to
+whichever app asks first. ARGV from the third on: seconds to keep the mark of an adoption. Returns all that the process
+ever adopted and has not dropped: it knows what was handed over before, and what was not got lost on its way."""
 
 LEAVE = """
 for _, reply in ipairs(redis.call('HKEYS', KEYS[1])) do
@@ -141,3 +152,42 @@ return ahead
 """KEYS: the line, a list of tickets, which begin with their process. ARGV from the third on: the ticket, how many may
 stand ahead of a new one (-1: any number), seconds to keep a line that nobody looks at. Returns how many stand ahead,
 as a negative number if there are too many."""
+
+POST = """
+if redis.call('HSETNX', KEYS[2], 'address', ARGV[2]) == 1 then
+    redis.call('HSET', KEYS[2], 'word', ARGV[3])
+    redis.call('EXPIRE', KEYS[2], ARGV[4])
+    redis.call('RPUSH', KEYS[1], ARGV[1])
+    redis.call('EXPIRE', KEYS[1], ARGV[4])
+end
+"""
+"""KEYS: the list of words, by their tokens; this word, which stays until its time is over, so that it is not posted
+twice. ARGV: its token, its address, the word, seconds to keep it."""
+
+COLLECT = """
+local wanted = {}
+for number = 3, #ARGV do
+    wanted[ARGV[number]] = true
+end
+for _, token in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+    local address = redis.call('HGET', ARGV[1] .. token, 'address')
+    if not address or wanted[address] then
+        redis.call('LREM', KEYS[1], 0, token)
+    end
+    if address and wanted[address] then
+        redis.call('RPUSH', KEYS[2], token)
+        redis.call('EXPIRE', KEYS[2], ARGV[2])
+    end
+end
+local found = {}
+for _, token in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
+    local word = redis.call('HMGET', ARGV[1] .. token, 'address', 'word')
+    if word[1] then
+        table.insert(found, word[1])
+        table.insert(found, word[2])
+    end
+end
+return found
+"""
+"""KEYS: the list of words, the list of those that this call takes: when it is sent again, they are not lost. ARGV: how
+the words' keys begin, seconds to keep what was taken, the addresses."""

@@ -7,7 +7,7 @@ file. WAL needs shared memory, hence a local disk, not a network share (document
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -27,9 +27,10 @@ T = TypeVar("T")
 class SqliteStore:
     """One connection, used by one worker thread at a time; every method is one transaction. See `open_sqlite`."""
 
-    def __init__(self, path: Path, now: Callable[[], float]) -> None:
+    def __init__(self, path: Path, app: str, now: Callable[[], float]) -> None:
         """Open the file and show a life sign. Blocks."""
         self._path = path
+        self._app = app
         self._now = now
         self._turns = Turns()
         self._limiter = CapacityLimiter(1)  # callers wait here, not in the threads that everyone shares
@@ -38,7 +39,7 @@ class SqliteStore:
         self._lock = threading.Lock()
         self._db = connect(path)
         try:
-            self._sign = self._transact(lambda _: LifeSign(path))
+            self._sign = self._transact(lambda _: LifeSign(path, app))
         except BaseException:
             self._db.close()
             raise
@@ -86,23 +87,36 @@ class SqliteStore:
 
     async def keep_reply(self, reply_id: str, record: str) -> None:
         """Write down an open reply, or what is new about it. Raises `ReplyAdopted` if it is another process's now."""
-        await self._run(
-            partial(queries.keep_reply, process=self.process, reply_id=reply_id, record=record, now=self._now())
-        )
+        of = partial(queries.keep_reply, process=self.process, app=self._app)
+        await self._run(partial(of, reply_id=reply_id, record=record, now=self._now()))
 
     async def drop_reply(self, reply_id: str) -> None:
         """The reply has its final state. Does nothing to a reply that another process has adopted."""
         await self._run(partial(queries.drop_reply, process=self.process, reply_id=reply_id))
 
     async def adopt_replies(self) -> dict[str, str]:
-        """Take over the open replies of stores on this file that were left or killed: records by reply id."""
-        return await self._run(
-            partial(queries.adopt_replies, process=self.process, living=self._sign.living, now=self._now())
-        )
+        """Take over the open replies of the app's stores on this file that were left or killed: records by reply id.
+
+        Replies of no app, which an older cardbot has left, go to whichever app asks first.
+        """
+        of = partial(queries.adopt_replies, process=self.process, app=self._app)
+        return await self._run(partial(of, living=self._sign.living, now=self._now()))
+
+    async def post(self, address: str, word: str) -> None:
+        """Leave a word for whichever store on this file asks for words to this address."""
+        await self._run(partial(queries.post, address=address, word=word, now=self._now()))
+
+    async def collect(self, addresses: Collection[str]) -> list[tuple[str, str]]:
+        """Take the words that were left for these addresses, oldest first, as (address, word)."""
+        take = partial(queries.collect, addresses=frozenset(addresses), now=self._now())
+        return await to_thread.run_sync(self._collect, take, limiter=self._limiter)
 
     async def beat(self) -> int:
-        """How many stores are open on this file. A death shows at once, so nothing depends on being called in time."""
-        return await self._run(lambda _: len(self._sign.living()))
+        """How many of the app's stores are open on this file.
+
+        A death shows at once, so nothing depends on being called in time.
+        """
+        return await self._run(lambda _: list(self._sign.living().values()).count(self._app))
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do this in one transaction. It is never abandoned half-way: a cancelled caller waits for its end."""
@@ -114,6 +128,13 @@ class SqliteStore:
             self._db.execute("BEGIN IMMEDIATE")
             return work(self._db)
 
+    def _collect(self, take: Callable[[sqlite3.Connection], list[tuple[str, str]]]) -> list[tuple[str, str]]:
+        """Look first, without the write lock: this is asked often, and there is hardly ever a word."""
+        with self._lock, translated(self._path):
+            if not queries.any_words(self._db):
+                return []
+        return self._transact(take)
+
     def close(self) -> None:
         """Close the file and withdraw the life sign. Blocks."""
         with self._lock, translated(self._path):
@@ -124,17 +145,20 @@ class SqliteStore:
 
 
 @asynccontextmanager
-async def open_sqlite(path: Path, *, now: Callable[[], float] = time.time) -> AsyncGenerator[SqliteStore]:
+async def open_sqlite(
+    path: Path, *, app: str = "", now: Callable[[], float] = time.time
+) -> AsyncGenerator[SqliteStore]:
     """Open the store in this file, which is created if need be, with its folder.
 
     Args:
         path: where the file is. What is created can be read by its owner only: the ids in it open conversations.
+        app: the DingTalk app, with whose other stores on this file open replies are shared; empty for who just looks.
         now: Unix time in seconds; wall time, because what is kept outlives the process.
 
     Raises:
         StoreError: the file cannot be opened, is not a store, or was written by a newer cardbot.
     """
-    store = await to_thread.run_sync(SqliteStore, path, now)
+    store = await to_thread.run_sync(SqliteStore, path, app, now)
     try:
         yield store
     finally:

@@ -33,6 +33,13 @@ SCHEMA = (
         " WITHOUT ROWID",
         "CREATE INDEX adopted_by_expiry ON adopted (expires_at)",
     ),
+    (
+        # The DingTalk app that opened the reply; replies of before this step have none, and any app may adopt them.
+        "ALTER TABLE replies ADD COLUMN app TEXT NOT NULL DEFAULT ''",
+        # The row ids are their order.
+        "CREATE TABLE words (id INTEGER PRIMARY KEY, address TEXT NOT NULL, word TEXT NOT NULL,"
+        " expires_at REAL NOT NULL)",
+    ),
 )
 """The steps from an empty file to today's tables; `PRAGMA user_version` counts the steps a file has taken. Steps that
 were released are never edited: a change is one more step. `expires_at` and `since` are Unix time in seconds."""

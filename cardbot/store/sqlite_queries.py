@@ -1,11 +1,11 @@
 """What each method of the SQLite store does inside its transaction."""
 
 import sqlite3
-from collections.abc import Callable, Set
+from collections.abc import Callable, Collection
 
 from cardbot.errors import ReplyAdopted
 from cardbot.ports import Usage
-from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE
+from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE, WORD_LIFE
 
 PRUNED_AT_ONCE = 100
 """Expired rows deleted along with one write. Our choice: more than a write adds, so the file stops growing, and little
@@ -67,15 +67,15 @@ def usage(db: sqlite3.Connection, *, month: str) -> Usage:
     return Usage(*row) if row else Usage(0, 0, 0.0)
 
 
-def keep_reply(db: sqlite3.Connection, *, process: str, reply_id: str, record: str, now: float) -> None:
+def keep_reply(db: sqlite3.Connection, *, process: str, app: str, reply_id: str, record: str, now: float) -> None:
     """Insert or replace the record, unless another process has adopted the reply."""
     adopted = db.execute(
         "SELECT 1 FROM adopted WHERE reply_id = ? AND process <> ? AND expires_at > ?", (reply_id, process, now)
     ).fetchone()
     kept = db.execute(
-        "INSERT INTO replies VALUES (?, ?, ?) ON CONFLICT (reply_id)"
+        "INSERT INTO replies (reply_id, process, record, app) VALUES (?, ?, ?, ?) ON CONFLICT (reply_id)"
         " DO UPDATE SET record = excluded.record WHERE process = excluded.process",
-        (reply_id, process, record),
+        (reply_id, process, record, app),
     )
     if adopted or not kept.rowcount:
         raise ReplyAdopted(reply_id)  # rolls back
@@ -87,19 +87,40 @@ def drop_reply(db: sqlite3.Connection, *, process: str, reply_id: str) -> None:
 
 
 def adopt_replies(
-    db: sqlite3.Connection, *, process: str, living: Callable[[], Set[str]], now: float
+    db: sqlite3.Connection, *, process: str, app: str, living: Callable[[], Collection[str]], now: float
 ) -> dict[str, str]:
-    """Make the replies of the dead this process's own, and read their records."""
-    keepers = {str(keeper) for (keeper,) in db.execute("SELECT DISTINCT process FROM replies")} - {process}
+    """Make the replies of the app's dead, and of the dead of no app, this process's own, and read their records."""
+    # A process keeps replies of one app only.
+    rows = db.execute("SELECT DISTINCT process FROM replies WHERE app IN (?, '')", (app,))
+    keepers = {str(keeper) for (keeper,) in rows} - {process}
     # Only if somebody else keeps one is it worth a look at the disk.
-    dead = sorted(keepers - living()) if keepers else []
+    dead = sorted(keepers.difference(living())) if keepers else []
     found: dict[str, str] = {}
     for keeper in dead:
         found |= dict(db.execute("SELECT reply_id, record FROM replies WHERE process = ?", (keeper,)))
-        db.execute("UPDATE replies SET process = ? WHERE process = ?", (process, keeper))
+        db.execute("UPDATE replies SET process = ?, app = ? WHERE process = ?", (process, app, keeper))
     if found:
         db.execute("DELETE FROM adopted WHERE expires_at <= ?", (now,))
         db.executemany(
             "REPLACE INTO adopted VALUES (?, ?, ?)", [(reply_id, process, now + ADOPTED_LIFE) for reply_id in found]
         )
     return found
+
+
+def post(db: sqlite3.Connection, *, address: str, word: str, now: float) -> None:
+    """Insert the word; those that nobody came for go."""
+    db.execute("DELETE FROM words WHERE expires_at <= ?", (now,))
+    db.execute("INSERT INTO words (address, word, expires_at) VALUES (?, ?, ?)", (address, word, now + WORD_LIFE))
+
+
+def any_words(db: sqlite3.Connection) -> bool:
+    """Whether there is a word for anybody."""
+    return db.execute("SELECT 1 FROM words LIMIT 1").fetchone() is not None
+
+
+def collect(db: sqlite3.Connection, *, addresses: frozenset[str], now: float) -> list[tuple[str, str]]:
+    """Delete and return the words for these addresses. There are few words at a time, and may be many addresses."""
+    words = db.execute("SELECT id, address, word FROM words WHERE expires_at > ? ORDER BY id", (now,)).fetchall()
+    found = [(number, address, word) for number, address, word in words if address in addresses]
+    db.executemany("DELETE FROM words WHERE id = ?", [(number,) for number, _, _ in found])
+    return [(address, word) for _, address, word in found]

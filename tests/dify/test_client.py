@@ -45,9 +45,10 @@ async def pair(
 ) -> AsyncGenerator[tuple[FakeDify, DifyClient]]:
     """A Dify and a client of it, which is more impatient than in real life."""
     patience = {"idle_seconds": options.pop("idle", 5.0), "silence": options.pop("silence", 0.2)}
+    mode = options.pop("mode", app)
     async with (
         FakeDify(app=app, version=version, api_key="app-test", linger=0, **options) as dify,
-        DifyClient(base_url=dify.url, api_key="app-test", **patience) as client,
+        DifyClient(base_url=dify.url, api_key="app-test", mode=mode, **patience) as client,
     ):
         dify.default = Script(TEXT)
         yield dify, client
@@ -362,7 +363,9 @@ async def speaking(
     speaker = Speaker(*streams, history=history)
     async with (
         LoopbackServer(speaker) as server,
-        DifyClient(base_url=f"{server.url}/v1", api_key="app-test", idle_seconds=idle, silence=0.1) as client,
+        DifyClient(
+            base_url=f"{server.url}/v1", api_key="app-test", mode="chat", idle_seconds=idle, silence=0.1
+        ) as client,
     ):
         yield speaker, client
 
@@ -494,13 +497,13 @@ async def test_a_key_that_no_header_can_carry_is_refused_unseen(key: str) -> Non
 
 async def settled(client: DifyClient) -> None:
     """Wait until no task reads, nothing is followed and no connection is in use. Nothing public tells."""
-    http: Any = client._http._transport
-    tasks: Any = client._tasks
+    http: Any = client._connection.http._transport
+    tasks: Any = client._streams._tasks
     clock = 1  # the task that looks at it for all streams
     with anyio.fail_after(2):
         while (  # noqa: ASYNC110  # polled: nobody announces it
             len(tasks._tasks) > clock
-            or client._feeds._open
+            or client._streams._feeds._open
             or not all(connection.is_idle() for connection in http._pool.connections)
         ):
             await anyio.sleep(0.01)

@@ -6,10 +6,21 @@ from dataclasses import dataclass, field
 import anyio
 import pytest
 
+from cardbot.dify.kept import StoredMessage, finished_run
 from cardbot.dify.recall import recalled
-from cardbot.dify.wire import StoredMessage, finished_run
 from cardbot.errors import DifyError, DifyUnreachable
-from cardbot.events import Event, Failed, Identified, Interrupted, MessageEnded, RunFinished, TextReplaced, Waiting
+from cardbot.events import (
+    Event,
+    Failed,
+    FormRequested,
+    Identified,
+    Interrupted,
+    MessageEnded,
+    RunFinished,
+    RunPaused,
+    TextReplaced,
+    Waiting,
+)
 from tests.virtual import in_virtual_time
 
 CHAT = Identified("c-1", "m-1", "t-1")
@@ -24,7 +35,7 @@ class Dify:
     """Answers each look with the next state of the message, and of the run; the last one stays."""
 
     message: list[StoredMessage | DifyError] = field(default_factory=lambda: [EMPTY])
-    ending: list[RunFinished | None] = field(default_factory=lambda: [None])
+    ending: list[RunFinished | RunPaused | None] = field(default_factory=lambda: [None])
     looks: list[float] = field(default_factory=list)
 
     async def messages(self) -> tuple[StoredMessage, ...]:
@@ -34,7 +45,7 @@ class Dify:
             raise state
         return (StoredMessage("m-0", "before", "other", "normal", ""), state)
 
-    async def run(self) -> RunFinished | None:
+    async def run(self) -> RunFinished | RunPaused | None:
         return self.ending.pop(0) if len(self.ending) > 1 else self.ending[0]
 
 
@@ -104,15 +115,55 @@ async def test_when_nobody_waits_any_more_the_search_ends() -> None:
     ("body", "ending"),
     [
         (b'{"status": "running", "outputs": {}}', None),
-        (b'{"status": "paused", "outputs": {}}', None),
+        (b'{"status": "paused", "outputs": {}}', RunPaused()),
+        (b'{"status": "succeeded", "outputs": "{\\"answer\\": \\"Hello\\"}"}', DONE),  # 0.15.8
         (b'{"status": "succeeded", "outputs": {"answer": "Hello"}}', DONE),
         (b'{"status": "failed", "error": "no credit", "outputs": null}', RunFinished("failed", "no credit", {})),
     ],
 )
-def test_what_a_run_says_of_its_end(body: bytes, ending: RunFinished | None) -> None:
+def test_what_a_run_says_of_its_end(body: bytes, ending: RunFinished | RunPaused | None) -> None:
     assert finished_run(body) == ending
 
 
 def test_a_page_that_is_no_run_is_an_error() -> None:
     with pytest.raises(DifyUnreachable):
         finished_run(b"<html>")
+
+
+# Runs that wait for a person.
+
+FORM = FormRequested("Approve", "Buy a boat?", (), ({"id": "yes"},), "tok-1")
+WAITS = StoredMessage("m-1", "hi", "So far", "paused", "", forms=(FORM,))
+GOES_ON = StoredMessage("m-1", "hi", "So far", "paused", "", resumed=True)
+
+
+@in_virtual_time
+async def test_a_message_that_waits_shows_its_form_again() -> None:
+    assert await found(FLOW, Dify([WAITS], [RunPaused()])) == [TextReplaced("So far"), FORM, RunPaused()]
+
+
+@in_virtual_time
+async def test_a_form_that_was_handed_in_is_not_waited_for() -> None:
+    """Dify calls the message paused until its run has ended."""
+    whole = StoredMessage("m-1", "hi", "So far, so good", "normal", "", resumed=True)
+    events = await found(FLOW, Dify([GOES_ON, GOES_ON, whole], [RunPaused(), None]))
+    told = [event for event in events if not isinstance(event, Waiting)]
+    assert told == [TextReplaced("So far, so good"), MessageEnded()]
+
+
+@in_virtual_time
+async def test_a_workflow_is_found_by_its_run_alone() -> None:
+    ids = Identified(workflow_run_id="w-1")
+    assert (await found(ids, Dify(ending=[None, DONE])))[-2:] == [TextReplaced("Hello"), DONE]
+
+
+@in_virtual_time
+async def test_a_workflow_that_waits_is_paused() -> None:
+    assert await found(Identified(workflow_run_id="w-1"), Dify(ending=[RunPaused()])) == [RunPaused()]
+
+
+@in_virtual_time
+async def test_a_completion_app_keeps_nothing_that_could_be_asked_for() -> None:
+    dify = Dify([WHOLE])
+    assert await found(Identified(message_id="m-1"), dify) == [Interrupted("the stream ended without an end")]
+    assert not dify.looks

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from cardbot import errors, events
 from cardbot.answer import Answer
 from cardbot.dify.ending import Ending
+from cardbot.dify.kept import stored_messages
 from cardbot.dify.refusal import REASON_LIMIT, reason, rejection
-from cardbot.dify.wire import SILENT_EVENTS, EventReader, stored_messages
+from cardbot.dify.wire import SILENT_EVENTS, EventReader
 from cardbot.sse import Decoder
 from cardbot.texts import EN
 

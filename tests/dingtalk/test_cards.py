@@ -33,9 +33,8 @@ from cardbot.errors import (
 )
 from cardbot.messages import Person
 from cardbot.pacing import FLOOR, SPACING, Frames
-from cardbot.ports import Unwatched
 from cardbot.texts import EN
-from tests.values import DIRECT, GROUP, direct, new_id
+from tests.values import DIRECT, GROUP, Unwatched, direct, new_id
 from tests.virtual import in_virtual_time
 
 LATENCY = 0.12
@@ -116,7 +115,10 @@ async def test_a_card_appears_before_any_text() -> None:
         await anyio.sleep(1)
     assert api.kinds == ["create"]
     assert api.cards[0].space == DirectSpace("user0001")
-    assert api.cards[0].params == {"content": "", "config": '{"autoLayout":true}'}
+    assert {name: api.cards[0].params[name] for name in ("content", "config")} == {
+        "content": "",
+        "config": '{"autoLayout":true}',
+    }
     assert api.cards[0].preview_en == EN.preview.format(question="What is the weather?")
 
 

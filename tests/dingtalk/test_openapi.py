@@ -7,7 +7,8 @@ import anyio
 import httpx
 import pytest
 
-from cardbot.dingtalk.openapi import DirectSpace, Frame, GroupSpace, NewCard, OpenApi, SendReport
+from cardbot.dingtalk.openapi import DirectSpace, Frame, GroupSpace, NewCard, OpenApi
+from cardbot.dingtalk.robot import SendReport
 from cardbot.dingtalk.sdk import was_never_sent
 from cardbot.errors import (
     DingTalkRejected,
@@ -30,6 +31,7 @@ UPDATE = "/v1.0/card/instances"
 CREATE = "/v1.0/card/instances/createAndDeliver"
 TO_PEOPLE = "/v1.0/robot/oToMessages/batchSend"
 TO_GROUP = "/v1.0/robot/groupMessages/send"
+DOWNLOAD = "/v1.0/robot/messageFiles/download"
 
 FRAME = Frame(out_track_id="ans-1", guid="guid-1", key="content", content="# Title\n\nfirst part")
 DIRECT_CARD = NewCard(
@@ -593,3 +595,15 @@ async def test_every_call_reports_refusals_of_its_path(server: Server, api: Open
 
     with pytest.raises(Throttled, match=path):
         await calls[path]()
+
+
+async def test_the_address_of_a_file_is_asked_for_by_code_and_robot(server: Server, api: OpenApi) -> None:
+    server.answers(DOWNLOAD, answer({"downloadUrl": "https://down.dingtalk.com/a%2Fb?x=1"}))
+    assert await api.download_url("code-1", robot_code="dingrobot2") == "https://down.dingtalk.com/a%2Fb?x=1"
+    [request] = server.to(DOWNLOAD)
+    assert request.headers["x-acs-dingtalk-access-token"] == "token-1"
+    assert request.json() == {"downloadCode": "code-1", "robotCode": "dingrobot2"}
+
+
+async def test_an_answer_without_an_address_is_none(server: Server, api: OpenApi) -> None:
+    assert await api.download_url("code-1", robot_code="dingrobot2") == ""

@@ -4,7 +4,7 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
@@ -14,6 +14,7 @@ import pytest
 import trio
 from anyio.abc import TaskGroup
 
+from cardbot.desk import Desk
 from cardbot.dingtalk.cards import CardWriter
 from cardbot.dingtalk.openapi import Frame, NewCard
 from cardbot.dingtalk.sheet import GONE, Sheet, Step
@@ -31,8 +32,8 @@ from cardbot.errors import (
 from cardbot.events import Event, Failed, Identified, MessageEnded, TextDelta, TextReplaced
 from cardbot.messages import Incoming, Question
 from cardbot.pacing import Frames
-from cardbot.ports import Card, Watcher
-from cardbot.reply import Desk, reply
+from cardbot.ports import Button, Card, Watcher
+from cardbot.reply import reply
 from cardbot.texts import EN
 from tests.values import desk_of, direct
 from tests.virtual import in_virtual_time
@@ -78,7 +79,7 @@ class Shown:
 class Tried:
     """A call as the platform saw it."""
 
-    kind: Literal["create", "frame", "final", "update"]
+    kind: Literal["create", "frame", "final", "update", "offer"]
     fate: str
     frame: Frame | None = None
 
@@ -133,10 +134,11 @@ class Weather:
             card = self.cards.get(out_track_id)
             if card is None:
                 raise DingTalkRejected("gone", status=400, code=GONE[1])
-            card.state = params["flowStatus"]
+            card.state = params.get("flowStatus", card.state)
             card.content = params.get("content", params.get("msgContent", card.content))
 
-        await self._meet(out_track_id, Tried("update", self._fate("update")), done)
+        tried = Tried("update" if "flowStatus" in params else "offer", self._fate("update"))
+        await self._meet(out_track_id, tried, done)
 
     def _fate(self, kind: str) -> str:
         fates = self.fates[kind]
@@ -212,7 +214,12 @@ class Chat:
 
             class Noted:
                 def show(self, markdown: str) -> None:
+                    if len(markdown) % 7 == 3:  # now and then, for no reason
+                        card.offer([Button(f"form:{len(markdown)}", "Send")])
                     card.show(markdown)
+
+                def offer(self, buttons: Sequence[Button]) -> None:
+                    card.offer(buttons)
 
                 async def finish(self, markdown: str) -> None:
                     assert chat.last_word in ("", markdown), "two last words"

@@ -40,6 +40,8 @@ pytestmark = pytest.mark.anyio
 TOPIC = "/v1.0/im/bot/messages/get"
 OPEN = f"POST {OPEN_PATH}"
 
+Take = Callable[[str, Mapping[str, Any]], None]
+
 
 @pytest.fixture(autouse=True)
 def _nothing_blocks_the_loop() -> Generator[None]:
@@ -70,7 +72,7 @@ class Mailbox:
 
 
 @asynccontextmanager
-async def client(url: str, receiver: Receiver, **timing: Any) -> AsyncGenerator[Stream]:
+async def client(url: str, receiver: Take | Receiver, **timing: Any) -> AsyncGenerator[Stream]:
     """A stream for an app; short pauses, so that a test need not wait."""
     api = OpenApi(client_id="dingtest", client_secret="secret", robot_code="dingtest", endpoint=url)
     async with api:
@@ -79,13 +81,13 @@ async def client(url: str, receiver: Receiver, **timing: Any) -> AsyncGenerator[
             endpoint=api.endpoint,
             client_id="dingtest",
             client_secret="secret",
-            receivers={TOPIC: receiver},
+            receivers={TOPIC: receiver if isinstance(receiver, Receiver) else Receiver(receiver)},
             **{"first_pause": 0.01, "longest_pause": 0.05, **timing},
         )
 
 
 @asynccontextmanager
-async def streaming(url: str, receiver: Receiver, **timing: Any) -> AsyncGenerator[None]:
+async def streaming(url: str, receiver: Take | Receiver, **timing: Any) -> AsyncGenerator[None]:
     """A stream that runs inside the block."""
     async with client(url, receiver, **timing) as stream, anyio.create_task_group() as tasks:
         tasks.start_soon(stream.run)
@@ -220,7 +222,7 @@ async def test_a_receiver_that_fails_costs_neither_its_acknowledgement_nor_the_c
     assert [line["event"] for line in logs if line["log_level"] == "error"] == ["stream_receiver_failed"]
 
 
-async def _bad_then_good(receiver: Receiver, box: Mailbox) -> None:
+async def _bad_then_good(receiver: Take, box: Mailbox) -> None:
     async with gateway() as there, streaming(there.url, receiver):
         socket = await there.connected()
         await socket.send(frame("bad"))
@@ -244,6 +246,43 @@ async def test_the_acknowledgement_goes_out_before_the_receiver_is_called() -> N
         await (await there.connected()).send(frame())
         await there.until(lambda: there.acks)
         assert arrived[0] > 0
+
+
+async def test_what_a_receiver_responds_is_in_the_acknowledgement() -> None:
+    box = Mailbox()
+    async with gateway() as there, streaming(there.url, Receiver(box, lambda data: {"said": data["msgId"]})):
+        await (await there.connected()).send(frame("你好"))
+        await there.until(lambda: there.acks)
+        assert json.loads(there.acks[0]["data"]) == {"response": {"said": "你好"}}
+        await box.filled()
+
+
+@pytest.mark.parametrize("data", ["{", "[]", "5", "[" * 200_000])
+async def test_a_receiver_responds_to_data_that_cannot_be_read_as_to_an_empty_object(data: str) -> None:
+    box = Mailbox()
+    async with gateway() as there, streaming(there.url, Receiver(box, lambda data: {"keys": list(data)})):
+        socket = await there.connected()
+        await socket.send(frame("bad", data=data))
+        await socket.send(frame("good"))
+        await there.until(lambda: len(there.acks) == 2)
+        await box.filled()
+        assert box.names == ["good"]
+        assert json.loads(there.acks[0]["data"]) == {"response": {"keys": []}}
+
+
+async def test_a_response_that_fails_costs_neither_the_acknowledgement_nor_the_message() -> None:
+    box = Mailbox()
+
+    def fails(data: Mapping[str, Any]) -> None:
+        raise RuntimeError("a bug")
+
+    with capture_logs() as logs:
+        async with gateway() as there, streaming(there.url, Receiver(box, fails)):
+            await (await there.connected()).send(frame("one"))
+            await there.until(lambda: there.acks)
+            await box.filled()
+            assert json.loads(there.acks[0]["data"]) == {"response": None}
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["stream_receiver_failed"]
 
 
 NO_FRAMES = {
@@ -363,7 +402,7 @@ async def test_a_message_whose_acknowledgement_is_under_way_is_not_dropped_by_le
     async with gateway() as there, anyio.create_task_group() as tasks:
         address = json.loads(there.http._answers[OPEN_PATH][0].body)["endpoint"]  # type: ignore[union-attr]  # an answer
         slow = await connect(address, create_connection=Slow)
-        tasks.start_soon(Connection(slow, {TOPIC: box}, silence=5, farewell=5).serve)
+        tasks.start_soon(Connection(slow, {TOPIC: Receiver(box)}, silence=5, farewell=5).serve)
         await (await there.connected()).send(frame("one"))
         await sending.wait()
         tasks.cancel_scope.cancel()

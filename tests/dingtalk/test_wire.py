@@ -1,5 +1,6 @@
 """Pushed messages as values. The payloads follow DingTalk's documentation of robot messages."""
 
+import json
 import math
 from contextlib import suppress
 from typing import Any
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from cardbot.dingtalk.wire import incoming
 from cardbot.errors import UnreadableMessage
-from cardbot.messages import Chat, ChatKind, Incoming, Person, SessionWebhook
+from cardbot.messages import Attachment, Chat, ChatKind, FileKind, Incoming, Person, SessionWebhook
 
 DIRECT: dict[str, Any] = {
     "conversationId": "cidEXAMPLEdm0000==",
@@ -134,7 +135,7 @@ def test_a_rich_texts_leading_mention_in_a_group_is_trimmed() -> None:
     assert read({**GROUP, "msgtype": "richText", "content": {"richText": items}}).text == "hi"
 
 
-@pytest.mark.parametrize("kind", ["picture", "audio", "video", "file", "unknownMsgType", "interactiveCard"])
+@pytest.mark.parametrize("kind", ["picture", "audio", "video", "file", "unknownMsgType", "interactiveCard", "newKind"])
 def test_other_kinds_have_no_text(kind: str) -> None:
     data = {key: value for key, value in DIRECT.items() if key != "text"}
     assert (message := read({**data, "msgtype": kind, "content": {"downloadCode": "d"}})).text == ""
@@ -203,3 +204,209 @@ def test_a_rich_text_of_another_shape_has_no_words(items: object) -> None:
 @pytest.mark.parametrize("time", [10**400, "never", None, [], True])
 def test_a_time_that_is_none_is_none(time: object) -> None:
     assert read({**DIRECT, "createAt": time}).created_at <= 0.001
+
+
+# Files, quotes and what else a message may hold.
+
+BARE = {key: value for key, value in DIRECT.items() if key != "text"}
+PICTURE = Attachment(FileKind.IMAGE, "dl1")
+CIPHER = "vJCRdgNhBZ/leSxHkTuYF+BWa+7kxCUXN4tJUE30cCDYqcnXH8wxZV+CRcfg\nqVjDuO3CaGDQ==\n||3||1||132"
+
+
+def content(kind: str, value: object, base: dict[str, Any] = BARE) -> Incoming:
+    return read({**base, "msgtype": kind, "content": value})
+
+
+def quoting(replied: object, **text: Any) -> Incoming:
+    return read({**DIRECT, "text": {"content": "and this?", "isReplyMsg": True, "repliedMsg": replied, **text}})
+
+
+@pytest.mark.parametrize("wrap", [dict, json.dumps])
+@pytest.mark.parametrize(
+    ("kind", "value", "attachment"),
+    [
+        ("picture", {"downloadCode": "dl1", "pictureDownloadCode": "p1"}, PICTURE),
+        ("picture", {"pictureDownloadCode": "dl1"}, PICTURE),
+        ("audio", {"duration": 4000, "downloadCode": "dl1"}, Attachment(FileKind.AUDIO, "dl1")),
+        ("audio", {"duration": 1, "downloadCode": "dl1", "recognition": " "}, Attachment(FileKind.AUDIO, "dl1")),
+        ("video", {"duration": "5", "videoType": "mp4", "downloadCode": "dl1"}, Attachment(FileKind.VIDEO, "dl1")),
+        ("file", {"fileName": "a.pdf", "downloadCode": "dl1"}, Attachment(FileKind.DOCUMENT, "dl1", "a.pdf")),
+        ("file", {"fileName": "a.png", "downloadCode": "dl1"}, Attachment(FileKind.IMAGE, "dl1", "a.png")),
+        ("file", {"fileName": "README", "downloadCode": "dl1"}, Attachment(FileKind.DOCUMENT, "dl1", "README")),
+    ],
+)
+def test_a_message_that_is_a_file(kind: str, value: dict[str, Any], attachment: Attachment, wrap: Any) -> None:
+    message = content(kind, wrap(value))
+    assert (message.text, message.attachments) == ("", (attachment,))
+
+
+def test_a_download_code_is_not_shown_in_representations() -> None:
+    assert "dl1" not in repr(content("picture", {"downloadCode": "dl1"}))
+
+
+def test_a_voice_message_with_its_transcript_is_a_text() -> None:
+    message = content("audio", {"duration": 4000, "downloadCode": "dl1", "recognition": "你好。"})
+    assert (message.text, message.attachments) == ("你好。", ())
+
+
+def test_a_documented_rich_text_with_a_picture_in_a_group() -> None:
+    items = [
+        {"text": "please read this"},
+        {"type": "picture", "downloadCode": "dl1", "pictureDownloadCode": "pdlEXAMPLE1=="},
+        {"text": "\n"},
+    ]
+    message = content("richText", {"richText": items}, {**GROUP, "text": None})
+    assert (message.text, message.attachments) == ("please read this", (PICTURE,))
+
+
+def test_the_pictures_of_a_rich_text_keep_their_order() -> None:
+    items = [{"type": "picture", "downloadCode": code} for code in ("c", "a", "b")]
+    assert [file.download_code for file in content("richText", {"richTextList": items}).attachments] == ["c", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        ("markdown", {"text": "# hi"}, "# hi"),
+        ("interactiveCard", {"title": "Approval", "biz_custom_action_url": "https://x"}, "Approval"),
+        ("unknownMsgType", {"unknownMsgType": "sticker"}, ""),
+        ("chatRecord", {"title": "Chat of A and B", "summary": "A: hi"}, "Chat of A and B\nA: hi"),
+    ],
+)
+def test_what_other_kinds_say(kind: str, value: dict[str, Any], text: str) -> None:
+    assert content(kind, value).text == text
+
+
+def test_a_chat_record_says_who_said_what_and_brings_its_files() -> None:
+    entries = [
+        {"senderNick": "Ada", "msgType": "text", "content": "hi", "createAt": 1},
+        {"senderNick": "Bob", "msgType": "picture", "downloadCode": "dl1"},
+        {"senderNick": "Bob", "msgType": "unknownMsgType"},
+        {"msgType": "text", "content": json.dumps({"text": "bye"})},
+        None,
+    ]
+    message = content("chatRecord", {"title": "Chat", "summary": "…", "chatRecord": json.dumps(entries)})
+    assert (message.text, message.attachments) == ("Chat\nAda: hi\n?: bye", (PICTURE,))
+
+
+@pytest.mark.parametrize("wrap", [dict, json.dumps])
+@pytest.mark.parametrize(
+    ("kind", "value", "quoted", "attachments"),
+    [
+        ("text", {"text": "earlier text"}, "earlier text", ()),
+        ("text", {"content": "earlier text"}, "earlier text", ()),
+        ("picture", {"downloadCode": "dl1"}, "", (PICTURE,)),
+        ("file", {"fileName": "a.md", "downloadCode": "d"}, "", (Attachment(FileKind.DOCUMENT, "d", "a.md"),)),
+        ("audio", {"downloadCode": "d", "recognition": "spoken"}, "spoken", ()),
+        ("interactiveCard", {"cardData": {"cardParamMap": {"content": "an answer"}}}, "an answer", ()),
+        ("interactiveCard", {"biz_custom_action_url": "https://x"}, "", ()),
+        ("chatRecord", {"title": "Chat", "summary": "A: hi"}, "Chat\nA: hi", ()),
+        (
+            "richText",
+            {"richText": [{"msgType": "text", "content": "look "}, {"msgType": "picture", "downloadCode": "dl1"}]},
+            "look",
+            (PICTURE,),
+        ),
+    ],
+)
+def test_what_is_quoted(
+    kind: str, value: dict[str, Any], quoted: str, attachments: tuple[Attachment, ...], wrap: Any
+) -> None:
+    message = quoting({"msgType": kind, "msgId": "m", "senderNick": "Ada", "content": wrap(value)})
+    assert (message.text, message.quoted, message.attachments) == ("and this?", quoted, attachments)
+
+
+@pytest.mark.parametrize(
+    "replied",
+    [
+        {"msgType": "text", "msgContent": "earlier text", "msgSenderNick": "Ada"},
+        {"msgType": "text", "content": "earlier text"},
+        {"msgtype": "text", "text": {"content": "earlier text"}},
+        {"content": {"text": "earlier text"}},
+        json.dumps({"msgType": "text", "content": {"text": "earlier text"}}),
+    ],
+)
+def test_a_quote_in_another_shape(replied: object) -> None:
+    assert quoting(replied).quoted == "earlier text"
+
+
+def test_a_quote_of_some_json_is_a_text() -> None:
+    assert quoting({"msgType": "text", "content": '{"a": 1}'}).quoted == '{"a": 1}'
+
+
+def test_a_rich_text_quotes_in_its_content() -> None:
+    replied = {"msgType": "picture", "content": {"downloadCode": "dl1"}}
+    items = [{"text": "this"}, {"type": "picture", "downloadCode": "own"}]
+    message = content("richText", {"richText": items, "isReplyMsg": True, "repliedMsg": replied})
+    assert (message.text, message.attachments) == ("this", (Attachment(FileKind.IMAGE, "own"), PICTURE))
+
+
+def test_a_quote_of_old_payloads() -> None:
+    message = read({**DIRECT, "quoteMessage": {"msgtype": "text", "text": {"content": "earlier text"}}})
+    assert (message.text, message.quoted) == ("hello", "earlier text")
+
+
+def test_a_quote_that_is_encrypted_says_nothing() -> None:
+    assert quoting({"msgType": "text", "content": {"text": CIPHER}}).quoted == ""
+
+
+def test_a_quote_that_only_looks_encrypted_is_read() -> None:
+    assert quoting({"msgType": "text", "content": {"text": "1||3||1||132"}}).quoted == "1||3||1||132"
+
+
+@pytest.mark.parametrize("replied", [None, "", [], 5, {}, {"msgId": "m"}, {"msgType": "text"}])
+def test_a_quote_that_is_nothing_but_an_id_says_nothing(replied: object) -> None:
+    message = quoting(replied)
+    assert (message.text, message.quoted, message.attachments) == ("and this?", "", ())
+
+
+@pytest.mark.parametrize("value", ["{", "[[", "[" * 100_000, "{}", "null"])
+@pytest.mark.parametrize("kind", ["text", "richText", "picture", "chatRecord"])
+def test_content_that_is_no_json_is_no_failure(kind: str, value: str) -> None:
+    message = content(kind, value)
+    assert message.attachments == ()
+    assert quoting({"msgType": kind, "content": value}).text == "and this?"
+
+
+def test_messages_in_messages_end_somewhere() -> None:
+    value: Any = {"text": "deep"}
+    for _ in range(50):
+        value = {"title": "t", "chatRecord": [{"msgType": "chatRecord", "content": value}]}
+    assert content("chatRecord", value).text.startswith("t")
+
+
+names = st.sampled_from(
+    [
+        "content",
+        "text",
+        "richText",
+        "richTextList",
+        "chatRecord",
+        "title",
+        "summary",
+        "repliedMsg",
+        "quoteMessage",
+        "msgType",
+        "msgtype",
+        "type",
+        "downloadCode",
+        "fileName",
+        "recognition",
+        "cardData",
+        "cardParamMap",
+        "msgContent",
+    ]
+)
+kinds = st.sampled_from(["text", "richText", "picture", "audio", "file", "chatRecord", "interactiveCard", "at", "?"])
+odd_json = st.recursive(
+    st.none() | st.integers() | kinds | st.text(max_size=3) | st.sampled_from(["{", "[[", '{"text": 1}', CIPHER]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=4) | inner.map(json.dumps),
+    max_leaves=12,
+)
+
+
+@given(kinds, odd_json, odd_json)
+def test_any_content_is_read_or_is_nothing(kind: str, value: object, text: object) -> None:
+    with suppress(UnreadableMessage):
+        message = read({**GROUP, "msgtype": kind, "content": value, "text": text})
+        assert all(file.download_code for file in message.attachments)

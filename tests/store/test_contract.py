@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 import anyio.lowlevel
@@ -15,7 +16,7 @@ from anyio.abc import TaskStatus
 from cardbot.errors import LineFull, ReplyAdopted, SettingsError
 from cardbot.ports import ConversationKey, Store, Usage
 from cardbot.store import open_store
-from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE, MemoryStore
+from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE, WORD_LIFE, MemoryStore
 from cardbot.store.redis import LEASE, open_redis
 from cardbot.store.sqlite import SqliteStore, open_sqlite
 from cardbot.store.turns import LINE
@@ -38,11 +39,15 @@ AWKWARD_KEYS = [
 ]
 
 
+class Opener(Protocol):
+    def __call__(self, app: str = "app") -> AbstractAsyncContextManager[Store]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """One place where things are kept, a way to let time pass there, and one to make the living look dead."""
 
-    open: Callable[[], AbstractAsyncContextManager[Store]]
+    open: Opener
     later: Callable[[float], None]
     only_this_one_seems_to_live: Callable[[Store], Awaitable[None]]
 
@@ -79,7 +84,7 @@ def memory_backend(clock: Clock) -> Backend:
     async def impossible(survivor: Store) -> None:
         pytest.fail("a store in memory is of one process")
 
-    return Backend(lambda: nullcontext(store), clock.later, impossible)
+    return Backend(lambda app="": nullcontext(store), clock.later, impossible)
 
 
 def sqlite_backend(folder: Path, clock: Clock) -> Backend:
@@ -92,7 +97,7 @@ def sqlite_backend(folder: Path, clock: Clock) -> Backend:
         assert isinstance(survivor, SqliteStore)
         await anyio.to_thread.run_sync(remove_signs_but, survivor.process)
 
-    return Backend(lambda: open_sqlite(folder / "store.db", now=clock), clock.later, suspend_others)
+    return Backend(lambda app="app": open_sqlite(folder / "store.db", app=app, now=clock), clock.later, suspend_others)
 
 
 def redis_backend(url: str, clock: Clock) -> Backend:
@@ -105,7 +110,7 @@ def redis_backend(url: str, clock: Clock) -> Backend:
             later(LEASE * 0.6)
             await survivor.beat()
 
-    return Backend(lambda: open_redis(url, now=clock), later, let_leases_run_out)
+    return Backend(lambda app="app": open_redis(url, app=app, now=clock), later, let_leases_run_out)
 
 
 @pytest.fixture
@@ -369,6 +374,53 @@ class TestContract:
     async def test_a_lone_process_counts_itself(self, store: Store) -> None:
         assert [await store.beat() for _ in range(2)] == [1, 1]
 
+    async def test_with_no_words_there_is_nothing_to_collect(self, store: Store) -> None:
+        assert await store.collect(["reply-1"]) == []
+
+    async def test_words_are_collected_once_in_their_order(self, store: Store) -> None:
+        left = [("reply-1", "stop"), ("reply-2", "like"), ("reply-1", "stop"), ("回复 3", "a\n\0 词")]
+        for address, word in left:
+            await store.post(address, word)
+        addresses = ["回复 3", "reply-2", "reply-1", "reply-4"]
+        assert [await store.collect(addresses) for _ in range(2)] == [left, []]
+
+    async def test_words_to_other_addresses_stay(self, store: Store) -> None:
+        await store.post("reply-1", "stop")
+        await store.post("reply-2", "like")
+        assert await store.collect(["reply-2", "reply"]) == [("reply-2", "like")]
+        assert await store.collect([]) == []
+        assert await store.collect(["reply-1"]) == [("reply-1", "stop")]
+
+    async def test_a_word_is_thrown_away_after_a_minute(self, backend: Backend, store: Store) -> None:
+        await store.post("reply-1", "too old")
+        backend.later(WORD_LIFE / 2)
+        await store.post("reply-1", "just in time")
+        backend.later(WORD_LIFE / 2)
+        assert await store.collect(["reply-1"]) == [("reply-1", "just in time")]
+
+    async def test_a_word_waits_for_nearly_a_minute(self, backend: Backend, store: Store) -> None:
+        await store.post("reply-1", "stop")
+        backend.later(WORD_LIFE - 1)
+        await store.post("reply-2", "like")
+        assert await store.collect(["reply-1"]) == [("reply-1", "stop")]
+
+    async def test_of_many_collectors_each_word_goes_to_exactly_one(self, backend: Backend) -> None:
+        words = [("reply-1", f"word {number:02}") for number in range(30)]
+        collected: list[tuple[str, str]] = []
+
+        async def collect(store: Store) -> None:
+            for _ in range(5):
+                collected.extend(await store.collect(["reply-1", "reply-2"]))
+
+        async with backend.open() as one, backend.open("other app") as other:
+            async with anyio.create_task_group() as tasks:
+                for store in [one, other, one, other]:
+                    tasks.start_soon(collect, store)
+                for word in words:
+                    await one.post(*word)
+            collected.extend(await other.collect(["reply-1"]))
+        assert sorted(collected) == words
+
     async def test_two_stores_in_one_place_see_the_same(self, backend: Backend) -> None:
         async with backend.open() as one, backend.open() as other:
             await one.keep_conversation(KEY, "conversation-1")
@@ -515,6 +567,69 @@ class TestContractOfSharedStores:
             async with backend.open() as other, backend.open() as third:
                 assert [await store.beat() for store in [one, other, third]] == [3, 3, 3]
             assert await one.beat() == 1
+
+    async def test_another_app_does_not_adopt_what_an_app_leaves_open(self, backend: Backend) -> None:
+        async with backend.open("app-1") as gone:
+            await gone.keep_reply("reply-1", "{}")
+        async with backend.open("app-2") as other, backend.open("app-1") as same:
+            assert await other.adopt_replies() == {}
+            assert await same.adopt_replies() == {"reply-1": "{}"}
+
+    async def test_another_app_does_not_adopt_what_a_dead_process_left(self, backend: Backend) -> None:
+        async with backend.open("app-1") as killed, backend.open("app-2") as other:
+            await killed.keep_reply("reply-1", "{}")
+            await backend.only_this_one_seems_to_live(other)
+            assert await other.adopt_replies() == {}
+            await killed.keep_reply("reply-1", '{"text":"more"}')
+        async with backend.open("app-1") as same:
+            assert await same.adopt_replies() == {"reply-1": '{"text":"more"}'}
+
+    async def test_what_was_adopted_stays_with_its_app(self, backend: Backend) -> None:
+        async with backend.open("app-1") as gone:
+            await gone.keep_reply("reply-1", "{}")
+        async with backend.open("app-1") as adopter:
+            await adopter.adopt_replies()
+        async with backend.open("app-2") as other:
+            assert await other.adopt_replies() == {}
+
+    async def test_replies_of_no_app_go_to_whichever_app_asks_first(self, backend: Backend) -> None:
+        async with backend.open("") as gone:
+            await gone.keep_reply("reply-1", "{}")
+        async with backend.open("app-1") as first, backend.open("app-2") as second:
+            assert await first.adopt_replies() == {"reply-1": "{}"}
+            assert await second.adopt_replies() == {}
+        async with backend.open("app-2") as second:
+            assert await second.adopt_replies() == {}
+        async with backend.open("app-1") as first:
+            assert await first.adopt_replies() == {"reply-1": "{}"}
+
+    async def test_replies_of_no_app_stay_with_a_living_process(self, backend: Backend) -> None:
+        async with backend.open("") as older, backend.open("app-1") as store:
+            await older.keep_reply("reply-1", "{}")
+            assert await store.adopt_replies() == {}
+
+    async def test_who_just_looks_takes_only_what_is_of_no_app(self, backend: Backend) -> None:
+        async with backend.open("app-1") as gone:
+            await gone.keep_reply("reply-1", "{}")
+        async with backend.open("") as store:
+            assert await store.adopt_replies() == {}
+
+    async def test_a_beat_counts_the_living_of_its_own_app(self, backend: Backend) -> None:
+        async with backend.open("app-1") as one, backend.open("app-2") as two, backend.open("") as looking:
+            assert [await store.beat() for store in [one, two, looking]] == [1, 1, 1]
+            async with backend.open("app-2"):
+                assert [await store.beat() for store in [one, two]] == [1, 2]
+
+    async def test_apps_share_what_is_not_of_one_of_them(self, backend: Backend) -> None:
+        async with backend.open("app-1") as one, backend.open("app-2") as two:
+            await one.keep_conversation(KEY, "conversation-1")
+            assert await two.conversation(KEY) == "conversation-1"
+            await one.first_seen("message")
+            assert not await two.first_seen("message")
+            await one.spend("2026-11", calls=7, answers=1)
+            assert (await two.spend("2026-11", calls=5, answers=1)).calls == 12
+            await one.post("reply-1", "stop")
+            assert await two.collect(["reply-1"]) == [("reply-1", "stop")]
 
 
 async def stand(store: Store, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:

@@ -13,6 +13,7 @@ from anyio.abc import SocketStream, TaskStatus
 from cardbot.errors import LineFull, ReplyAdopted, SettingsError, StoreError
 from cardbot.ports import ConversationKey, Store
 from cardbot.store import open_store
+from cardbot.store.memory import WORD_LIFE
 from cardbot.store.redis import LEASE, TOKEN_LIFE, RedisStore, open_redis
 from cardbot.store.redis_line import LINE_LIFE
 from cardbot.store.turns import LINE
@@ -106,6 +107,7 @@ class Between:
 
     def __init__(self, redis_url: str) -> None:
         self._address = redis.Redis.from_url(redis_url).connection_pool.connection_kwargs
+        self.replies_to_skip = 0
         self.replies_to_lose = 0
         self.cut = False
         self.reply_to_hold_back: anyio.Event | None = None
@@ -131,7 +133,9 @@ class Between:
             self._connected.add(tasks.cancel_scope)
             tasks.start_soon(forward, client, upstream)
             async for reply in upstream:
-                if self.replies_to_lose:
+                if self.replies_to_skip:
+                    self.replies_to_skip -= 1
+                elif self.replies_to_lose:
                     self.replies_to_lose -= 1
                     break
                 if held := self.reply_to_hold_back:
@@ -229,6 +233,61 @@ async def test_an_adoption_that_failed_is_handed_over_by_the_next(
             await store.adopt_replies()
         assert await store.adopt_replies() == {"reply-1": "{}"}
         assert await store.adopt_replies() == {}
+
+
+@pytest.mark.anyio
+async def test_words_whose_reply_was_lost_are_handed_over_all_the_same(redis_url: str) -> None:
+    between = Between(redis_url)
+    async with between.url() as url, open_store(url) as store:
+        await store.post("reply-1", "warm")
+        await store.collect(["reply-1"])  # the server knows the scripts from here on
+        await store.post("reply-1", "stop")
+        await store.post("reply-1", "like")
+        async with open_store(redis_url) as other:
+            between.replies_to_skip, between.replies_to_lose = 1, 1
+            assert await store.collect(["reply-1"]) == [("reply-1", "stop"), ("reply-1", "like")]
+            assert not between.replies_to_lose
+            assert await other.collect(["reply-1"]) == []
+
+
+@pytest.mark.anyio
+async def test_a_word_whose_posting_was_sent_twice_is_there_once(redis_url: str) -> None:
+    between = Between(redis_url)
+    async with between.url() as url, open_store(url) as store:
+        await store.post("reply-2", "warm")
+        between.replies_to_lose = 1
+        await store.post("reply-1", "stop")
+        assert not between.replies_to_lose
+        assert await store.collect(["reply-1"]) == [("reply-1", "stop")]
+
+
+@pytest.mark.anyio
+async def test_words_leave_nothing_behind(redis_url: str) -> None:
+    async with open_store(redis_url) as store:
+        await store.post("reply-1", "stop")
+        await store.post("reply-2", "like")
+        await store.collect(["reply-1"])
+    age(redis_url, max(WORD_LIFE, TOKEN_LIFE))
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.dbsize() == 0
+
+
+@pytest.mark.anyio
+async def test_the_names_of_an_older_cardbot_are_those_of_no_app(redis_url: str) -> None:
+    """What a release without apps has left: its process is gone, its reply is not."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset("cardbot:keepers", mapping={"reply-1": "killed", "reply-2": ""})
+        client.hset("cardbot:replies", mapping={"reply-1": "so far", "reply-2": "{}"})
+        client.sadd("cardbot:processes", "killed")
+    async with open_redis(redis_url, app="app-1") as store:
+        assert await store.adopt_replies() == {"reply-2": "{}"}
+        await grow_up(redis_url, store)
+        assert await store.adopt_replies() == {"reply-1": "so far"}
+        assert await store.beat() == 1
+        for reply in ["reply-1", "reply-2"]:
+            await store.drop_reply(reply)
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        assert set(client.scan_iter()) == {"cardbot:processes", "cardbot:adopted:reply-1", "cardbot:adopted:reply-2"}
 
 
 @pytest.mark.anyio

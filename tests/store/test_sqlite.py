@@ -20,7 +20,7 @@ from blockbuster import blockbuster_ctx
 
 from cardbot.errors import StoreError
 from cardbot.ports import ConversationKey
-from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE
+from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE, WORD_LIFE
 from cardbot.store.sqlite import open_sqlite
 from cardbot.store.sqlite_file import SCHEMA
 from cardbot.store.sqlite_queries import PRUNED_AT_ONCE
@@ -246,6 +246,40 @@ async def test_the_file_is_in_wal_mode_and_knows_its_schema(path: Path) -> None:
         assert rows(path, "PRAGMA user_version") == [(len(SCHEMA),)]
 
 
+async def test_a_file_of_an_older_cardbot_is_brought_to_the_new_schema(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as db:
+        for statement in [*SCHEMA[0], *SCHEMA[1], "PRAGMA user_version = 2"]:
+            db.execute(statement)
+        db.execute("INSERT INTO replies VALUES ('reply-1', 'killed', 'so far')")
+        db.execute("INSERT INTO usage VALUES ('2026-11', 7, 1, 0.0)")
+        db.commit()
+    async with open_sqlite(path, app="app-1") as store:
+        assert await store.adopt_replies() == {"reply-1": "so far"}
+        assert (await store.usage("2026-11")).calls == 7
+        await store.post("reply-1", "stop")
+        assert await store.collect(["reply-1"]) == [("reply-1", "stop")]
+    async with open_sqlite(path, app="app-2") as other:
+        assert await other.adopt_replies() == {}
+
+
+async def test_words_that_nobody_came_for_do_not_pile_up(path: Path) -> None:
+    now = 0.0
+    async with open_sqlite(path, now=lambda: now) as store:
+        await store.post("reply-1", "stop")
+        now = WORD_LIFE
+        await store.post("reply-2", "like")
+        assert rows(path, "SELECT word FROM words") == [("like",)]
+
+
+async def test_nothing_to_collect_waits_for_nobody(path: Path) -> None:
+    async with open_sqlite(path) as store:
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with anyio.fail_after(2):
+                assert await store.collect(["reply-1"]) == []
+
+
 async def test_a_closed_store_leaves_one_file(path: Path) -> None:
     async with open_sqlite(path) as store:
         await store.first_seen("message")
@@ -421,4 +455,6 @@ async def test_nothing_blocks_the_loop(path: Path) -> None:
             await store.keep_reply("reply-1", "{}")
             await store.drop_reply("reply-1")
             await store.adopt_replies()
+            await store.post("reply-1", "stop")
+            await store.collect(["reply-1"])
             await store.beat()

@@ -337,12 +337,102 @@ class TestText:
         assert feedback["props"]["enableCopy"] is True
         assert feedback["props"]["copyVariable"] == markdown_blocks(states[DONE])[0]["props"]["content"]
 
-    def test_nothing_on_the_card_needs_a_callback(self, states: dict[int, Json], nodes: list[Json]) -> None:
-        """Our choice: the bot does not listen to card callbacks, so nothing may offer what nobody answers."""
+    def test_nothing_but_the_buttons_needs_a_callback(self, states: dict[int, Json], nodes: list[Json]) -> None:
+        """Our choice: what is pressed is what the bot itself has put there, so nothing else may offer an action."""
         _, feedback = states[DONE]["children"]
         assert feedback["props"]["enableLikeDislike"] is False
         assert feedback["props"]["enableRefresh"] is False
         assert {"actionType", "actionId", "events"}.isdisjoint(key for node in nodes for key in node["props"])
+
+
+class TestButtons:
+    @pytest.fixture
+    def group(self, nodes: list[Json]) -> Json:
+        (only,) = (node for node in nodes if node["componentName"] == "ButtonGroup")
+        return only
+
+    def test_writing_shows_them_below_the_text(self, states: dict[int, Json]) -> None:
+        """Seen: soimy/openclaw-channel-dingtalk, `card-template-v3.json`: groups in the content of state 2."""
+        (content,) = states[WRITING]["children"]
+        assert kinds(content["children"]) == ["MarkdownBlock", "ButtonGroup"]
+
+    @pytest.mark.parametrize("status", [PENDING, DONE, FAILED])
+    def test_no_other_state_has_any(self, states: dict[int, Json], status: int) -> None:
+        """Our choice: there is nothing to stop before the text begins, and nobody listens after its end."""
+        assert "ButtonGroup" not in kinds(list(with_descendants(states[status])))
+
+    def test_they_come_from_a_variable(self, group: Json) -> None:
+        """Seen: LangBot binds its group to a variable of the card; `card-template-v3.json` to that of a loop."""
+        assert group["props"]["buttonsSource"] == "variable"
+        assert (group["props"]["fixedButtonIds"], group["props"]["fixedButtons"]) == ([], [])
+        assert group["props"]["dynamicButtons"] == {
+            "type": "variableValue",
+            "variableType": "global",
+            "variable": "buttons",
+        }
+
+    def test_they_take_no_room_while_there_are_none(self, group: Json) -> None:
+        """Seen: `card-template-v3.json`, on the variable of the group itself, in state 2."""
+        assert group["props"]["visible"] == {
+            "type": "dynamicVisible",
+            "value": True,
+            "valueType": "condition",
+            "condition": {
+                "op": "or",
+                "conditions": [
+                    {
+                        "type": "variable",
+                        "variable": "buttons",
+                        "variableType": "global",
+                        "op": "isNotEmpty",
+                        "value": "",
+                        "valueType": "fixed",
+                        "valueVariableType": "global",
+                    }
+                ],
+            },
+        }
+
+    def test_their_layout_is_that_of_every_group(self, group: Json) -> None:
+        """Seen: the groups of `card-template-v3.json`, and LangBot's."""
+        layout = {
+            "responsiveLayoutWidth": 350,
+            "enableResponsiveLayout": False,
+            "matchContent": False,
+            "buttonSpacing": 8,
+            "margin": -2,
+            "marginLeft": 12,
+            "marginRight": 12,
+            "innerOffset": 0,
+        }
+        assert {name: group["props"][name] for name in layout} == layout
+
+    def test_the_variable_declares_what_a_button_is(self, variables: dict[str, Json]) -> None:
+        """Seen: `approve_btns` of `card-template-v3.json`, written by the console. LangBot's paths lack the `[0]`."""
+        declared = {path: variable["type"] for path, variable in variables.items() if path.startswith("buttons")}
+        assert declared == {
+            "buttons": "buttonGroup",
+            "buttons[0].text": "string",
+            "buttons[0].color": "string",
+            "buttons[0].status": "string",
+            "buttons[0].event": "dynamicEvent",
+            "buttons[0].event.type": "string",
+            "buttons[0].event.params": "object",
+            "buttons[0].event.params.url": "string",
+            "buttons[0].event.params.actionId": "string",
+            "buttons[0].event.params.params": "object",
+        }
+
+    def test_only_the_variable_itself_can_be_edited(self, variables: dict[str, Json]) -> None:
+        """Seen: `approve_btns`: its members are `disabled`, it is not."""
+        disabled = {path: variable["disabled"] for path, variable in variables.items() if path.startswith("buttons")}
+        assert disabled == {path: path != "buttons" for path in disabled}
+
+    def test_the_sample_is_a_button_that_asks_the_bot(self, editor: Json) -> None:
+        """Seen: `mockData` of `card-template-v3.json` and of LangBot: a list, and not a string as in API calls."""
+        (button,) = editor["mockData"]["cardData"]["buttons"]
+        assert button.keys() == {"text", "color", "status", "event"}
+        assert button["event"] == {"type": "sendCardRequest", "params": {"actionId": "stop", "params": {}}}
 
 
 class TestVariables:
@@ -356,10 +446,11 @@ class TestVariables:
             assert variable["editorVarType"] == "variables"
 
     def test_members_carry_the_path_of_their_object(self, editor: Json) -> None:
-        """Seen: Sere1nFish, `config.autoLayout` and `_IC_AIGC_DETAIL_URL.mob`."""
-        for variable in editor["variableList"]:
+        """Seen: Sere1nFish, `config.autoLayout` and `_IC_AIGC_DETAIL_URL.mob`; those of a list, that of its first."""
+        for variable in walk(editor["variableList"]):
+            path = f"{variable['id']}[0]" if variable["type"] == "buttonGroup" else variable["id"]
             for member in variable.get("schema", []):
-                assert member["id"] == f"{variable['id']}.{member['name']}"
+                assert member["id"] == f"{path}.{member['name']}"
 
     def test_answer_is_public_markdown_with_a_sample(self, editor: Json, variables: dict[str, Json]) -> None:
         """Seen: 13 of 13 AI exports."""
@@ -382,17 +473,20 @@ class TestVariables:
         assert variables[name]["disabled"] is True
         assert variables[name]["visible"] is False
 
-    def test_only_objects_have_members(self, variables: dict[str, Json]) -> None:
-        """Seen: `object`, `loopArray` and `buttonGroup` list theirs in `schema`; only the first is used here."""
+    def test_what_has_members_lists_them(self, variables: dict[str, Json]) -> None:
+        """Seen: `object`, `buttonGroup` and its `dynamicEvent`; the parameters that go along with a press are free."""
         assert {path for path, variable in variables.items() if "schema" in variable} == {
-            path for path, variable in variables.items() if variable["type"] == "object"
+            path
+            for path, variable in variables.items()
+            if variable["type"] in ("object", "buttonGroup", "dynamicEvent")
+            and path != "buttons[0].event.params.params"
         }
 
     def test_every_bound_variable_is_declared(self, root: Json, variables: dict[str, Json]) -> None:
         """Seen: undeclared names import, and show nothing."""
         bound = {value["variable"] for value in walk(root) if value.get("variable")}
         inlined = set(re.findall(r"\$\{([^}]+)\}", json.dumps(root, ensure_ascii=False)))
-        assert bound == {"content", "flowStatus"}
+        assert bound == {"content", "buttons", "flowStatus"}
         assert bound | inlined <= variables.keys()
 
     def test_sample_data_names_declared_variables_only(self, editor: Json, variables: dict[str, Json]) -> None:

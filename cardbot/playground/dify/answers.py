@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from cardbot.playground.dify.beats import Outcome, beats, outcome
+from cardbot.playground.dify.beats import WHOLE, Outcome, Part, beats, outcome
 from cardbot.playground.dify.checks import Refused
 from cardbot.playground.dify.events import Turn
 from cardbot.playground.dify.playing import Playing
@@ -13,6 +13,7 @@ from cardbot.playground.dify.release import Json
 from cardbot.playground.dify.replay import Recording
 from cardbot.playground.dify.script import Script
 from cardbot.playground.dify.store import Message, Run, keep
+from cardbot.playground.dify.waiting import Form, Listeners
 from cardbot.playground.http import Cut, Reset, Response, Stream
 
 RELAY_IDLE = 300.0
@@ -27,6 +28,9 @@ class Performance:
     turn: Turn
     message: Message
     run: Run | None
+    part: Part = WHOLE
+    form: Form | None = None
+    """What it waits for in the end."""
     closed: bool = False
 
     def close(self, final: Outcome | None) -> None:
@@ -35,7 +39,9 @@ class Performance:
             return
         self.closed = True
         if self.script.stored is not None:
-            final = Outcome(final.run, self.script.stored, final.error)
+            final = replace(final, answer=self.script.stored)
+        if final.run == "paused" and self.form is not None:
+            self.message.forms.append(self.form)
         keep(final, message=self.message, run=self.run)
 
 
@@ -47,6 +53,7 @@ class Stage:
         self._linger = linger
         self._playing: dict[str, Playing] = {}
         self._late: list[asyncio.TimerHandle] = []
+        self._resumed: set[asyncio.Task[None]] = set()
 
     @property
     def active(self) -> int:
@@ -59,10 +66,32 @@ class Stage:
         if playing is not None and user in (None, playing.user):
             playing.stop()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Forget the runs that would still have ended later."""
         for handle in self._late:
             handle.cancel()
+        for task in self._resumed:
+            task.cancel()
+        await asyncio.gather(*self._resumed, return_exceptions=True)
+
+    def resume(self, performance: Performance, listeners: Listeners, *, after: float) -> None:
+        """Go on with a run whose form was handed in, whether or not anybody listens."""
+        task = asyncio.get_running_loop().create_task(self._go_on(performance, listeners, after))
+        self._resumed.add(task)
+        task.add_done_callback(self._resumed.discard)
+
+    async def _go_on(self, performance: Performance, listeners: Listeners, after: float) -> None:
+        await asyncio.sleep(after)
+        turn = performance.turn
+        if performance.run is not None:
+            performance.run.status = "running"
+        playing = self._playing[turn.task_id] = Playing(turn.user)
+        try:
+            async for data in self._perform(performance, playing):
+                listeners.tell(data)
+            listeners.tell(None)
+        except (Cut, Reset) as broken:  # the stream's end, not the run's
+            listeners.tell(broken)
 
     async def stream(self, performance: Performance) -> AsyncGenerator[bytes, None]:
         """Begin a streamed answer. Returns when the response headers are due."""
@@ -79,12 +108,14 @@ class Stage:
         try:
             await playing.until(script.over)
             await _end(script)
-            performance.close(outcome(script, turn))
+            performance.close(outcome(script, turn, performance.part))
         finally:
             # Without a stream the server does not notice that its client has left. seen: all releases.
             self._leave(performance, playing, goes_on=True)
+        if script.end != "error" and performance.part.form is not None:
+            return turn.blocking_paused(performance.part.form)
         if script.end != "error":
-            return turn.blocking(script.replace or script.whole)
+            return turn.blocking(script.replace or script.whole, script.outputs)
         if turn.app == "workflow":
             return turn.blocking_failed(script.error)
         raise Refused(400, turn.error_code, turn.stored_error(script.error))
@@ -93,15 +124,16 @@ class Stage:
         script, turn = performance.script, performance.turn
         told: list[str] = []
         try:
-            for beat in beats(script, turn, ping_every=self._ping_every, linger=self._linger):
+            part, linger = performance.part, self._linger
+            for beat in beats(script, turn, ping_every=self._ping_every, linger=linger, part=part):
                 await playing.until(beat.at)
                 if playing.stopped and not performance.closed:
-                    performance.close(Outcome("stopped", "".join(told)))
+                    performance.close(Outcome("stopped", part.before + "".join(told)))
                     for data in turn.stopped():
                         yield data
                     return
                 if beat.settles:
-                    performance.close(outcome(script, turn))
+                    performance.close(outcome(script, turn, part))
                 told.append(beat.text)
                 if beat.data:
                     yield beat.data
@@ -118,16 +150,17 @@ class Stage:
         elif goes_on:
             loop = asyncio.get_running_loop()
             when = playing.moment(script.duration)
+            final = outcome(script, turn, performance.part)
             if when <= loop.time():
-                performance.close(outcome(script, turn))
+                performance.close(final)
             else:
-                self._late.append(loop.call_at(when, performance.close, outcome(script, turn)))
+                self._late.append(loop.call_at(when, performance.close, final))
 
 
-async def failed_early(turn: Turn) -> AsyncGenerator[bytes, None]:
+async def failed_early(turn: Turn, words: str = "") -> AsyncGenerator[bytes, None]:
     """The stream of a question that a worker refuses: silence, since 1.15 events that say so."""
     playing = Playing(turn.user)
-    for data in turn.failed_early():
+    for data in turn.failed_early(words):
         yield data
     if not turn.release.reports_early_failures:
         await playing.until(RELAY_IDLE)

@@ -1,12 +1,12 @@
 """A script as beats: what Dify sends for it, and when. Pure."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from cardbot.playground.dify.events import Turn
-from cardbot.playground.dify.release import PING
+from cardbot.playground.dify.release import PING, Json
 from cardbot.playground.dify.script import Script, cues
 
 PING_EVERY = 10.0
@@ -33,17 +33,34 @@ class Beat:
 class Outcome:
     """What Dify keeps of a run that came to an end."""
 
-    run: Literal["succeeded", "failed", "stopped"]
+    run: Literal["succeeded", "failed", "stopped", "paused"]
     answer: str
     error: str | None = None
+    outputs: Mapping[str, Any] | None = None
+    """Of a workflow; None: its answer."""
 
     @property
     def status(self) -> str:
         """The status of the message in the history."""
-        return "error" if self.run == "failed" else "normal"
+        return {"failed": "error", "paused": "paused"}.get(self.run, "normal")
 
 
-def outcome(script: Script, turn: Turn) -> Outcome | None:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which part of a run a script is: all of it, or what lies between two forms."""
+
+    before: str = ""
+    """What was said in the parts before."""
+    submission: Json | None = None
+    """The form it goes on with; None: it is the first part."""
+    form: Json | None = None
+    """The form at its end; None: it is the last part."""
+
+
+WHOLE = Part()
+
+
+def outcome(script: Script, turn: Turn, part: Part = WHOLE) -> Outcome | None:
     """What the run comes to if nobody interrupts it. None: it never ends.
 
     A broken connection breaks the stream, not the run.
@@ -52,15 +69,22 @@ def outcome(script: Script, turn: Turn) -> Outcome | None:
         return None
     if script.end == "error":
         return Outcome("failed", "", turn.stored_error(script.error))
+    if waits(script, turn):
+        return Outcome("paused", part.before + script.whole)
     replaced = "" if turn.app == "workflow" else script.replace
-    return Outcome("succeeded", replaced or script.whole)
+    return Outcome("succeeded", replaced or part.before + script.whole, outputs=script.outputs)
 
 
-def beats(script: Script, turn: Turn, *, ping_every: float, linger: float) -> Iterator[Beat]:
+def waits(script: Script, turn: Turn) -> bool:
+    """Whether a form is asked for at the end of this script."""
+    return script.pause is not None and turn.is_graph and turn.release.queued
+
+
+def beats(script: Script, turn: Turn, *, ping_every: float, linger: float, part: Part = WHOLE) -> Iterator[Beat]:
     """The whole stream up to its end. Only for the end `stall` it never ends."""
     pings = itertools.count(1)
     due = next(pings) * ping_every
-    for beat in _speech(script, turn, linger):
+    for beat in _speech(script, turn, linger, part):
         while due < beat.at:
             yield Beat(due, PING)
             due = next(pings) * ping_every
@@ -80,8 +104,9 @@ def _tools(script: Script, turn: Turn) -> Iterator[Beat]:
         yield Beat((number + 1) * each, turn.tool_used(number + 1, tool, f"{tool}: done"))
 
 
-def _speech(script: Script, turn: Turn, linger: float) -> Iterator[Beat]:
-    yield from (Beat(0.0, data) for data in turn.opening())
+def _speech(script: Script, turn: Turn, linger: float, part: Part) -> Iterator[Beat]:
+    opening = turn.opening() if part.submission is None else turn.resumed(part.submission)
+    yield from (Beat(0.0, data) for data in opening)
     yield from _tools(script, turn)
     begun = False
     for at, delta in cues(script):
@@ -93,8 +118,10 @@ def _speech(script: Script, turn: Turn, linger: float) -> Iterator[Beat]:
     closing: list[bytes] = []
     if script.end == "error":
         closing = turn.failed(script.error)
+    elif script.end == "normal" and part.form is not None:
+        closing = turn.paused(part.form)
     elif script.end == "normal":
-        closing = turn.finished(script.whole, script.replace)
+        closing = turn.finished(script.whole, script.replace, given=script.outputs, before=part.before)
     yield from (Beat(script.over, data, settles=True) for data in closing)
     if script.end == "normal" and turn.is_graph and turn.release.queued:
         yield Beat(script.over + linger, b"")

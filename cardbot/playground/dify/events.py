@@ -1,34 +1,21 @@
 """Dify's side of one answer as bytes: which events, in which order, by release and kind of app. Pure.
 
-Orders and fields were compared with recordings of 0.15.8 and 1.14.1. Node events carry less than real ones do.
+Orders were compared with recordings of 0.15.8 and 1.14.1.
 """
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from cardbot.playground.dify.release import PING, App, Json, Release
+from cardbot.playground.dify.facts import Facts
+from cardbot.playground.dify.figures import metadata
+from cardbot.playground.dify.release import PING, Json
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """The facts of one question that its events carry."""
-
-    release: Release
-    app: App
-    user: str
-    query: str
-    inputs: Json
-    conversation_id: str
-    message_id: str
-    task_id: str
-    run_id: str
-    workflow_id: str
-    created_at: int
-    number: int
-    """How many questions this conversation has seen, this one included."""
-
-    @property
-    def is_graph(self) -> bool:
-        return self.app in ("advanced-chat", "workflow")
+class Turn(Facts):
+    """One question, and what is sent for it."""
 
     # The events, in the order of a stream.
 
@@ -67,8 +54,45 @@ class Turn:
         agent = self.app == "agent-chat" or (self.app == "agent" and self.release.closes_agent)
         return self._message("agent_message" if agent else "message", text)
 
-    def finished(self, text: str, replaced: str) -> list[bytes]:
-        """The end of a good answer. `replaced` is what moderation put in its place, or nothing."""
+    def resumed(self, submission: Json) -> list[bytes]:
+        """How a run goes on with a form that was handed in. seen: 1.14.1."""
+        ids = {"id": self.run_id, "workflow_id": self.workflow_id}
+        started = {**ids, "inputs": self._inputs(), "created_at": self.created_at, "reason": "resumption"}
+        return [
+            self._workflow("workflow_started", started),
+            self._workflow("node_started", self._node("human-input", 2)),
+            self._workflow("human_input_form_filled", submission),
+            self._workflow("node_finished", self._node_done("human-input", 2, outputs={})),
+            self._workflow("node_started", self._node("llm", 2)),
+        ]
+
+    def paused(self, form: Json) -> list[bytes]:
+        """The end of a stream whose run waits for a form. seen: 1.14.1."""
+        reason = {"TYPE": "human_input_required", **{key: form[key] for key in form if key != "display_in_ui"}}
+        paused = {"workflow_run_id": self.run_id, "paused_nodes": [form["node_id"]], "outputs": {}, "reasons": [reason]}
+        status = {"status": "paused", "created_at": self.created_at, "elapsed_time": 0.05, "total_tokens": 0}
+        return [
+            self._workflow("node_started", self._node("human-input", 2)),
+            self._workflow("human_input_required", form),
+            self._workflow("workflow_paused", {**paused, **status, "total_steps": 2}),
+        ]
+
+    def over(self, status: str, outputs: Json, error: str | None) -> bytes:
+        """All that a stream of a run says that has ended: no ids of a conversation. seen: 1.14.1."""
+        done = {"event": "workflow_finished", "task_id": self.run_id, "workflow_run_id": self.run_id}
+        return f"data: {json.dumps({**done, 'data': self._result(status, outputs, error, steps=3)})}\n\n".encode()
+
+    def finished(
+        self, text: str, replaced: str, *, given: Mapping[str, Any] | None = None, before: str = ""
+    ) -> list[bytes]:
+        """The end of a good answer.
+
+        Args:
+            text: What was said since the last pause.
+            replaced: What moderation put in its place, or nothing.
+            given: The outputs of a workflow; None: its text.
+            before: What was said before the run was paused, which the outputs have too.
+        """
         swap = [self._replace(replaced)] if replaced and self.app != "workflow" else []
         if self.app == "agent-chat":
             return [self.delta(""), self._thought(text), *swap, self._message_end()]
@@ -77,14 +101,16 @@ class Turn:
         if not self.is_graph:
             return [self.delta(""), *swap, self._message_end()]
         last = "end" if self.app == "workflow" else "answer"
-        outputs: Json = {"result": text} if self.app == "workflow" else {"answer": text, "files": []}
+        outputs = self._outputs(before + text, given)
+        # Without a model in it, a workflow streams no text at all. seen: all releases.
+        closing = 0 if self.app == "workflow" and not text else 2 if self.release.queued else 1
         nodes = [
-            *[self.delta("")] * (2 if self.release.queued else 1),
+            *[self.delta("")] * closing,
             self._workflow("node_finished", self._node_done("llm", 2, outputs=self._model_outputs(text))),
             self._workflow("node_started", self._node(last, 3)),
             self._workflow("node_finished", self._node_done(last, 3, outputs=outputs)),
         ]
-        result = {"answer": text} if self.release.old_json and self.app != "workflow" else outputs
+        result = {"answer": before + text} if self.release.old_json and self.app != "workflow" else outputs
         done = self._workflow("workflow_finished", self._result("succeeded", result, None, steps=3))
         if self.app == "workflow":
             return [*nodes, done]
@@ -115,7 +141,7 @@ class Turn:
             return [done]
         return [done, self._message_end(tokens=0)]
 
-    def failed_early(self) -> list[bytes]:
+    def failed_early(self, words: str = "") -> list[bytes]:
         """What a relayed stream shows when a check fails in the worker: a ping, since 1.15 made-up events."""
         if not self.release.reports_early_failures:
             return [PING]
@@ -123,7 +149,7 @@ class Turn:
         common = {"workflow_run_id": self.run_id, "task_id": self.run_id}
         started: Json = {"id": self.run_id, "workflow_id": self.workflow_id, "inputs": {}}
         started = {**started, "created_at": self.created_at, "reason": "initial"}
-        result = {**self._result("failed", {}, "", steps=0), "elapsed_time": 0.0}
+        result = {**self._result("failed", {}, words, steps=0), "elapsed_time": 0.0}
         return [
             PING,
             self.release.event({"event": "workflow_started", **common, "data": started}),
@@ -132,10 +158,10 @@ class Turn:
 
     # The same, without a stream.
 
-    def blocking(self, text: str) -> Json:
+    def blocking(self, text: str, given: Mapping[str, Any] | None = None) -> Json:
         """The body of a good blocking answer."""
         if self.app == "workflow":
-            return self._blocking_run("succeeded", {"result": text}, None)
+            return self._blocking_run("succeeded", self._outputs(text, given), None)
         conversation = {} if self.app == "completion" else {"conversation_id": self.conversation_id}
         return {
             "event": "message",
@@ -145,8 +171,22 @@ class Turn:
             **conversation,
             "mode": self.app,
             "answer": text,
-            "metadata": self._metadata(tokens=len(text)),
+            "metadata": metadata(len(text), self.release, is_graph=self.is_graph),
             "created_at": self.created_at,
+        }
+
+    def blocking_paused(self, form: Json) -> Json:
+        """The body when the run waits for a form. documented: docs.dify.ai, read 2026-11."""
+        paused = {"paused_nodes": [form["node_id"]], "reasons": [{"TYPE": "human_input_required", **form}]}
+        if self.app == "workflow":
+            told = self._blocking_run("paused", {}, None)
+            return {**told, "data": {**told["data"], **paused}}
+        ids = {"conversation_id": self.conversation_id, "message_id": self.message_id, "task_id": self.task_id}
+        return {
+            "event": "workflow_paused",
+            **ids,
+            "workflow_run_id": self.run_id,
+            "data": {**paused, "status": "paused"},
         }
 
     def blocking_failed(self, words: str) -> Json:
@@ -167,147 +207,3 @@ class Turn:
         """What the history keeps of a model error."""
         text = self.error_text(words)
         return f"Run failed: {text}" if self.is_graph else text
-
-    # Envelopes and parts.
-
-    def _envelope(self, event: str) -> Json:
-        if self.app == "workflow":
-            return {"event": event, "workflow_run_id": self.run_id}
-        if self.app == "completion":
-            return {"event": event, "message_id": self.message_id, "created_at": self.created_at}
-        ids = {"conversation_id": self.conversation_id, "message_id": self.message_id}
-        return {"event": event, **ids, "created_at": self.created_at}
-
-    def _workflow(self, event: str, data: Json) -> bytes:
-        envelope = {**self._envelope(event), "task_id": self.task_id}
-        if self.app != "workflow" and event != "text_chunk":
-            envelope["workflow_run_id"] = self.run_id
-        return self.release.event({**envelope, "data": data})
-
-    def _message(self, event: str, text: str) -> bytes:
-        ids = {"task_id": self.task_id, "id": self.message_id}
-        message = {**self._envelope(event), **ids, "answer": text}
-        if event == "message":
-            message["from_variable_selector"] = ["llm", "text"] if self.is_graph else None
-        return self.release.event(message)
-
-    def _message_end(self, tokens: int = 13) -> bytes:
-        ids = {"task_id": self.task_id, "id": self.message_id}
-        files: list[object] | None = [] if self.is_graph else None
-        end = {**self._envelope("message_end"), **ids, "metadata": self._metadata(tokens), "files": files}
-        return self.release.event(end)
-
-    def _replace(self, text: str) -> bytes:
-        event = {**self._envelope("message_replace"), "task_id": self.task_id, "answer": text}
-        if not self.release.old_json:
-            event["reason"] = "output_moderation" if self.is_graph else ""
-        return self.release.event(event)
-
-    def _error(self, code: str, message: str) -> bytes:
-        # The one event without a task_id. seen: all releases.
-        error = {"code": code, "status": 400, "message": message}
-        return self.release.event({**self._envelope("error"), **error})
-
-    def _thought(self, thought: str) -> bytes:
-        tool = {"observation": "", "tool": "", "tool_labels": {}, "tool_input": "", "message_files": []}
-        ids = {"task_id": self.task_id, "id": self.run_id, "position": 1}
-        return self.release.event({**self._envelope("agent_thought"), **ids, "thought": thought, **tool})
-
-    def _node(self, kind: str, index: int) -> Json:
-        # Releases since 1.x number every node 1 and name no predecessor. seen: 1.14.1.
-        before = {2: "start", 3: "llm"}.get(index) if self.release.old_json else None
-        return {
-            "id": f"{self.run_id[:-1]}{index}",
-            "node_id": kind,
-            "node_type": kind,
-            "title": kind.capitalize() if kind != "llm" else "LLM",
-            "index": index if self.release.old_json else 1,
-            "predecessor_node_id": before,
-            "inputs": None,
-            "created_at": self.created_at,
-            "extras": {},
-            "iteration_id": None,
-        }
-
-    def _node_done(
-        self, kind: str, index: int, *, outputs: object, inputs: object = None, error: str | None = None
-    ) -> Json:
-        return {
-            **self._node(kind, index),
-            "inputs": inputs,
-            "process_data": None if self.release.old_json else {},
-            "outputs": outputs,
-            "status": "failed" if error else "succeeded",
-            "error": error,
-            "elapsed_time": 0.01,
-            "execution_metadata": None,
-            "finished_at": self.created_at,
-            "files": [],
-        }
-
-    def _result(self, status: str, outputs: object, error: str | None, *, steps: int) -> Json:
-        return {
-            "id": self.run_id,
-            "workflow_id": self.workflow_id,
-            **self._sequence(),
-            "status": status,
-            "outputs": outputs,
-            "error": error,
-            "elapsed_time": 0.18,
-            "total_tokens": 21 if status == "succeeded" else 0,
-            "total_steps": steps,
-            "created_by": {"id": self.workflow_id, "user": self.user},
-            "created_at": self.created_at,
-            "finished_at": self.created_at,
-            "exceptions_count": 0,
-            "files": [],
-        }
-
-    def _blocking_run(self, status: str, outputs: object, error: str | None) -> Json:
-        result = self._result(status, outputs, error, steps=3)
-        for key in ("sequence_number", "created_by", "exceptions_count", "files"):
-            result.pop(key, None)
-        return {"task_id": self.task_id, "workflow_run_id": self.run_id, "data": result}
-
-    def _sequence(self) -> Json:
-        return {"sequence_number": self.number} if self.release.old_json else {}
-
-    def _nothing(self) -> Json | None:
-        return None if self.release.old_json else {}
-
-    def _inputs(self) -> Json:
-        system: Json = {"sys.files": [], "sys.user_id": self.user}
-        if self.app == "advanced-chat":
-            system = {"sys.query": self.query, **system, "sys.dialogue_count": self.number}
-        ids = {"sys.workflow_id": self.workflow_id, "sys.workflow_run_id": self.run_id}
-        return {**self.inputs, **system, **ids}
-
-    def _model_outputs(self, text: str) -> Json:
-        return {"text": text, "usage": self._usage(13), "finish_reason": "stop"}
-
-    def _metadata(self, tokens: int) -> Json:
-        usage = {"usage": self._usage(tokens)}
-        if self.release.old_json:
-            return usage
-        return {"annotation_reply": None, "retriever_resources": [], **usage}
-
-    def _usage(self, tokens: int) -> Json:
-        price = "0E-7" if tokens else "0.0"
-        usage: Json = {
-            "prompt_tokens": tokens and 8,
-            "prompt_unit_price": "0",
-            "prompt_price_unit": "0",
-            "prompt_price": price,
-            "completion_tokens": tokens,
-            "completion_unit_price": "0",
-            "completion_price_unit": "0",
-            "completion_price": price,
-            "total_tokens": tokens and tokens + 8,
-            "total_price": price,
-            "currency": "USD",
-            "latency": 0.15 if tokens else 0.0,
-        }
-        if self.release.old_json:
-            return usage
-        measured = 0.05 if tokens and self.is_graph else None
-        return {**usage, "time_to_first_token": measured, "time_to_generate": measured}

@@ -36,7 +36,7 @@ class History:
             conversation.messages.append(message)
         if not turn.is_graph:
             return message, None
-        run = self.runs[turn.run_id] = Run(turn)
+        run = self.runs[turn.run_id] = Run(turn, message=message)
         return message, run
 
     def messages(self, query: Mapping[str, str], path: str) -> Json:

@@ -1,8 +1,8 @@
 """What a scripted Dify is told to answer, and when each piece of it is due. Pure."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 End = Literal["normal", "error", "cut", "reset", "eof", "hang", "stall"]
 
@@ -28,6 +28,8 @@ class Script:
         replace: Text of a `message_replace` before the end. Workflow apps know no such event and ignore it.
         error: The provider's words for the end `error`.
         stored: What the history keeps as the answer. None: what a real server would have kept.
+        outputs: What a workflow ends with, of any names and types. None: `{"result": text}`. Other apps have none.
+        pause: What a chatflow or workflow waits for after the text; 1.14 and later. Other apps do not wait.
     """
 
     text: str | Sequence[str] = "Hello from the playground."
@@ -41,6 +43,8 @@ class Script:
     replace: str = ""
     error: str = "[models] Error: API request failed with status code 500: The server had an error"
     stored: str | None = None
+    outputs: Mapping[str, Any] | None = None
+    pause: "Pause | None" = None
 
     @property
     def whole(self) -> str:
@@ -64,6 +68,33 @@ class Script:
 
     def _spoken(self, characters: int) -> float:
         return self.first + (characters / self.cps if self.cps else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A form that a run waits for.
+
+    Args:
+        then: What is said when it was handed in; a function is given the action and the inputs.
+        content: Its text; `{{#$output.NAME#}}` stands where an input is.
+        inputs: Its fields, as Dify names them.
+        actions: Ids of its buttons.
+        resolved: Defaults that are variables of the run, by the name of their input.
+        title: Of the node.
+        expires_in: Seconds in which it may be handed in.
+        picked_up: Seconds until a worker goes on with the run.
+        here: Whether it can be handed in through the service API, not by e-mail only.
+    """
+
+    then: Script | Callable[[str, Mapping[str, str]], Script] = field(default_factory=lambda: Script("Approved."))
+    content: str = "Please approve."
+    inputs: Sequence[Mapping[str, Any]] = ()
+    actions: Sequence[str] = ("approve", "reject")
+    resolved: Mapping[str, str] = field(default_factory=dict)
+    title: str = "Human Input"
+    expires_in: float = 10_800.0
+    picked_up: float = 0.05
+    here: bool = True
 
 
 @dataclass(frozen=True, slots=True)

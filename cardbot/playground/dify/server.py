@@ -4,13 +4,13 @@ import asyncio
 import time
 import uuid
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cardbot.playground.dify.answers import Performance, Stage, failed_early, play_again, silence
+from cardbot.playground.dify.answers import Stage, failed_early, play_again, silence
 from cardbot.playground.dify.beats import LINGER, PING_EVERY
 from cardbot.playground.dify.checks import (
     CHAT_APPS,
@@ -23,8 +23,10 @@ from cardbot.playground.dify.checks import (
     user_of,
 )
 from cardbot.playground.dify.events import Turn
-from cardbot.playground.dify.files import Upload, uploaded
+from cardbot.playground.dify.files import Upload, check_attached, recording, uploaded
 from cardbot.playground.dify.history import History
+from cardbot.playground.dify.human import HumanInput
+from cardbot.playground.dify.inputs import taken
 from cardbot.playground.dify.release import RELEASES, App, Json
 from cardbot.playground.dify.replay import Recording, Replay, load
 from cardbot.playground.dify.script import Drop, Hang, Html, Refuse, Script
@@ -60,7 +62,13 @@ _PARAMETERS: Json = {
     "user_input_form": [],
     "sensitive_word_avoidance": {**_OFF, "type": "", "configs": []},
     "file_upload": {**_OFF, "number_limits": 3},
-    "system_parameters": {"image_file_size_limit": 10, "file_size_limit": 15, "workflow_file_upload_limit": 10},
+    "system_parameters": {
+        "image_file_size_limit": 10,
+        "video_file_size_limit": 100,
+        "audio_file_size_limit": 50,
+        "file_size_limit": 15,
+        "workflow_file_upload_limit": 10,
+    },
 }
 """What `GET /parameters` says: an app without inputs, files or extras."""
 
@@ -91,6 +99,9 @@ class FakeDify:
         max_active: Answers at a time; one more is refused as Dify does. None: no limit.
         ping_every: Seconds between pings.
         linger: Seconds a relayed stream stays open after its last event.
+        file_upload: The app's settings for files, as `GET /parameters` has them; none: it takes none.
+        speech_to_text: Whether the app turns speech into text.
+        inputs: The `user_input_form` of the app: `{"text-input": {"variable": …, "required": …}}` and so on.
     """
 
     def __init__(
@@ -103,6 +114,9 @@ class FakeDify:
         max_active: int | None = None,
         ping_every: float = PING_EVERY,
         linger: float = LINGER,
+        file_upload: Json | None = None,
+        speech_to_text: bool = False,
+        inputs: Sequence[Json] = (),
     ) -> None:
         self.app = app
         self.release = RELEASES[version]
@@ -112,11 +126,22 @@ class FakeDify:
         self.default: Script | Callable[[str], Answer] = Script()
         self.requests: list[Recorded] = []
         self.files: list[Upload] = []
+        self.slow_to_listen = 0.0
+        """Seconds until a listener to a run that goes on is taken on."""
+        self.blocked_extensions: set[str] = set()
+        """Extensions that the server refuses, without a dot."""
+        self.heard: list[bytes] = []
+        """Recordings that were to become text; `transcript` is what they become."""
+        self.transcript = "What is the weather?"
+        self._file_upload = file_upload
+        self._listens = speech_to_text
         self._history = History(app, self.release)
         self._api_key = api_key
         self._max_active = max_active
         self._app_id = str(uuid.uuid4())
         self._stage = Stage(ping_every=ping_every, linger=linger)
+        self._inputs = list(inputs)
+        self._human = HumanInput(app, self.release, self._history, self._stage, ping_every=ping_every)
         self._recorded: defaultdict[tuple[str, str], deque[Recording]] = defaultdict(deque)
         self._server = LoopbackServer(self._handle, port)
 
@@ -145,7 +170,7 @@ class FakeDify:
         try:
             await self._server.__aexit__(kind, error, traceback)
         finally:
-            self._stage.close()
+            await self._stage.close()
 
     async def replay_folder(self, folder: Path | str, speed: float = 0.0) -> None:
         """Queue every step of a recorded folder: questions as answers, all others for the same method and path."""
@@ -205,6 +230,8 @@ class FakeDify:
                 return lambda: self._stop(request, kind, task)
             case "POST", ["v1", "files", "upload"]:
                 return lambda: self._upload(request)
+            case "POST", ["v1", "audio-to-text"]:
+                return lambda: self._transcribe(request)
             case "GET", ["v1", "messages"]:
                 return lambda: self._json(self._history.messages(query, path))
             case "GET", ["v1", "conversations"]:
@@ -213,10 +240,16 @@ class FakeDify:
                 return lambda: self._delete(request, conversation)
             case "GET", ["v1", "workflows", "run", run]:
                 return lambda: self._json(self._history.run(run, path))
+            case "GET", ["v1", "form", "human_input", token] if self.release.queued:
+                return lambda: self._json(self._human.form(token, path))
+            case "POST", ["v1", "form", "human_input", token] if self.release.queued:
+                return lambda: self._json(self._human.hand_in(token, json_body(request), path))
+            case "GET", ["v1", "workflow", run, "events"] if self.release.queued:
+                return lambda: self._follow(run, request)
             case "GET", ["v1", "info"]:
                 return lambda: self._json(self._info())
             case "GET", ["v1", "parameters"]:
-                return lambda: self._json(_PARAMETERS)
+                return lambda: self._json(self._parameters())
             case _:
                 return None
 
@@ -236,18 +269,23 @@ class FakeDify:
             raise Refused(400, "invalid_param", f"Too many requests. Please try again later. {text}")
         try:
             conversation = self._history.conversation(body, user, request.path)
-        except Refused:
+            given = body["inputs"] if isinstance(body["inputs"], dict) else {}
+            body = {**body, "inputs": taken(given, self._inputs)}
+            if self._file_upload and self._file_upload.get("enabled"):  # elsewhere files are dropped without a word
+                check_attached(body, user, self.files, self._file_upload, self.release)
+        except Refused as refused:
             if not (streaming and self.release.queued and self.app in ("advanced-chat", "workflow")):
                 raise
-            # The relay has answered 200 before the worker finds out.
+            # The relay has answered 200 before the worker finds out; of a lost conversation it has no words.
             turn = self._turn(body, user, Conversation("", user, 0))
-            return Stream(200, self._sse(), failed_early(turn))
+            words = "" if refused.refuse.status == 404 else refused.refuse.message
+            return Stream(200, self._sse(), failed_early(turn, words))
         turn = self._turn(body, user, conversation)
         answer = self._next_answer(turn.query)
         if not isinstance(answer, Script):
             return await self._other(answer)
         message, run = self._history.begin(turn, conversation)
-        performance = Performance(answer, turn, message, run)
+        performance = self._human.performance(answer, turn, message, run)
         if streaming:
             return Stream(200, self._sse(), await self._stage.stream(performance))
         value = await self._stage.block(performance)
@@ -260,8 +298,9 @@ class FakeDify:
         return self.default(query) if callable(self.default) else self.default
 
     def _turn(self, body: Json, user: str, conversation: Conversation) -> Turn:
-        inputs = body["inputs"] if isinstance(body["inputs"], dict) else {}
-        query = body.get("query") if self.app in CHAT_APPS else inputs.get("query", body.get("query"))
+        inputs: Json = body["inputs"] if isinstance(body["inputs"], dict) else {}
+        asked = [inputs.get("query"), body.get("query"), *(text for text in inputs.values() if isinstance(text, str))]
+        query = body.get("query") if self.app in CHAT_APPS else next((text for text in asked if text), "")
         return Turn(
             release=self.release,
             app=self.app,
@@ -299,16 +338,33 @@ class FakeDify:
         self._stage.stop(task, None if kind == "workflows" else user)
         return self._json({"result": "success"})
 
+    async def _follow(self, run: str, request: Request) -> Stream:
+        await asyncio.sleep(self.slow_to_listen)
+        headers = (*self._sse(), ("Cache-Control", "no-cache"))
+        return Stream(200, headers, self._human.follow(run, request.query))
+
     def _upload(self, request: Request) -> Response:
-        upload = uploaded(request)
+        upload = uploaded(request, self.release, blocked=self.blocked_extensions)
         self.files.append(upload)
         return Response(201, self.release.body(upload.row()), self._headers("application/json"))
+
+    def _transcribe(self, request: Request) -> Response:
+        self.heard.append(recording(request, listens=self._listens))
+        return self._json({"text": self.transcript})
 
     def _delete(self, request: Request, conversation: str) -> Response:
         self._history.delete(conversation, user_of(json_body(request)), request.path)
         if self.release.old_json:
             return self._json({"result": "success"})
         return Response(204, headers=self._headers("application/json"))
+
+    def _parameters(self) -> Json:
+        return {
+            **_PARAMETERS,
+            "user_input_form": list(self._inputs),
+            "speech_to_text": {"enabled": self._listens},
+            "file_upload": self._file_upload or _PARAMETERS["file_upload"],
+        }
 
     def _info(self) -> Json:
         info: Json = {"name": "Playground", "description": "", "tags": []}

@@ -2,14 +2,15 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from cardbot.playground.dify.beats import Outcome
 from cardbot.playground.dify.events import Turn
 from cardbot.playground.dify.release import Json
+from cardbot.playground.dify.waiting import Form
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 """The parent of every message that came through the service API. seen: all releases."""
@@ -38,6 +39,7 @@ class Message:
     answer: str = ""
     status: str = "normal"
     error: str | None = None
+    forms: list[Form] = field(default_factory=list)
 
     def row(self) -> Json:
         """As `GET /messages` shows it."""
@@ -55,7 +57,7 @@ class Message:
             "message_files": [],
             "status": self.status,
             "error": self.error,
-            "extra_contents": [],
+            "extra_contents": [form.extra() for form in self.forms],
         }
 
 
@@ -90,12 +92,22 @@ class Run:
     answer: str = ""
     error: str | None = None
     finished_at: int | None = None
+    outputs: Mapping[str, Any] | None = None
+    message: Message | None = None
+
+    @property
+    def result(self) -> Json:
+        """Its outputs, which are there when it has ended well."""
+        if self.status != "succeeded":
+            return {}
+        if self.turn.app == "workflow":
+            return {"result": self.answer} if self.outputs is None else dict(self.outputs)
+        return {"answer": self.answer}
 
     def row(self) -> Json:
         """As `GET /workflows/run/{id}` shows it: in 0.15.8 objects are strings and times are dates."""
         old = self.turn.release.old_json
-        key = "result" if self.turn.app == "workflow" else "answer"
-        outputs = {key: self.answer} if self.status == "succeeded" else {}
+        outputs = self.result
         return {
             "id": self.turn.run_id,
             "workflow_id": self.turn.workflow_id,
@@ -117,7 +129,10 @@ def keep(outcome: Outcome, *, message: Message | None, run: Run | None) -> None:
         message.answer, message.status, message.error = outcome.answer, outcome.status, outcome.error
     if run is None:
         return
-    run.answer = outcome.answer
+    run.answer, run.outputs = outcome.answer, outcome.outputs
+    if outcome.run == "paused":
+        run.status = "paused"
+        return
     if outcome.run == "stopped" and not run.turn.release.old_json:
         return  # The run stays `running` for ever. seen: 1.12.1 and 1.14.1, still so 20 minutes after the stop
     run.status, run.finished_at = outcome.run, int(time.time())

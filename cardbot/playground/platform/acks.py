@@ -6,6 +6,7 @@ documented: developerpedia, Stream mode protocol, read 2026-11. seen: a text fra
 
 import json
 
+from cardbot.playground.platform import assistant
 from cardbot.playground.platform.endpoint import Json
 
 
@@ -49,11 +50,13 @@ def objections(ack: Json, *, topic: str, data: Json) -> list[str]:
             found.append("ping echo differs")
     elif not isinstance(answer, dict) or "response" not in answer:
         found.append("ACK whose data has no response")
+    elif topic == assistant.TOPIC:
+        found += assistant.objections(answer["response"])
     return found
 
 
 def response(ack: Json) -> Json:
-    """The answer to a card callback: `data.response`, empty if there is none."""
+    """The answer to a card callback or an assistant's request: `data.response`, empty if there is none."""
     try:
         answer = json.loads(ack.get("data", ""))
     except (TypeError, ValueError):

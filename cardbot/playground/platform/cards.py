@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from cardbot.playground.platform import buttons
+from cardbot.playground.platform.buttons import SHARED_KEY, Button
 from cardbot.playground.platform.endpoint import Json, Refused
 
 CONTENT_LIMIT = 20_000
@@ -42,16 +44,6 @@ FLOW_STATUS = {str(number): state for number, state in enumerate(State, start=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Button:
-    """A button that a template shows. `action` is what the bot is told, in `cardPrivateData.actionIds`."""
-
-    action: str
-    label: str
-    states: frozenset[State] = frozenset(State)
-    """In which states it is there."""
-
-
-@dataclass(frozen=True, slots=True)
 class TemplateSpec:
     """A published card template.
 
@@ -63,7 +55,8 @@ class TemplateSpec:
     family: Literal["own", "public"] = "own"
     has_failed_state: bool = True
     published: bool = True
-    buttons: tuple[Button, ...] = ()
+    buttons_key: str = "buttons"
+    """The variable that its row of buttons shows while it is written; empty where it has no such row. `own` only."""
 
 
 PUBLIC_TEMPLATE = TemplateSpec(content_key="msgContent", family="public")
@@ -106,6 +99,8 @@ class Card:
     frames: list[Frame] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     streamed: State = State.PENDING
+    offered: tuple[Button, ...] = ()
+    """What its variables say, seen or not."""
 
     @property
     def state(self) -> State:
@@ -121,8 +116,10 @@ class Card:
 
     @property
     def buttons(self) -> tuple[Button, ...]:
-        """What people can press now."""
-        return tuple(button for button in self.spec.buttons if self.state in button.states)
+        """What people see now. seen: the SDK sends buttons of the shared template along with its last state too."""
+        if self.spec.family == "own":
+            return self.offered if self.state is State.WRITING else ()
+        return self.offered if self.state is not State.PENDING else ()
 
 
 def create(body: Json, templates: Mapping[str, TemplateSpec]) -> Card:
@@ -146,6 +143,7 @@ def create(body: Json, templates: Mapping[str, TemplateSpec]) -> Card:
     if len(out_track_id) > TRACK_ID_LENGTH:
         card.violations.append(f"outTrackId is longer than {TRACK_ID_LENGTH} characters")
     _check_flow_status(card, params)
+    _read_buttons(card, params)
     return card
 
 
@@ -168,6 +166,7 @@ def update(card: Card, body: Json) -> None:
     if params is not None:
         card.params = {**card.params, **params} if options.get("updateCardDataByKey") is True else params
         _check_flow_status(card, params)
+        _read_buttons(card, params)
         if "flowStatus" in params:
             # seen: the compiled markup of every exported AI template shows the state that this variable names.
             card.streamed = FLOW_STATUS.get(params["flowStatus"], State.FAILED)
@@ -233,6 +232,17 @@ def _objections(card: Card, frame: Frame, rules: Rules) -> list[str]:
 def _check_flow_status(card: Card, params: Mapping[str, str]) -> None:
     if params.get("flowStatus", "1") not in FLOW_STATUS:
         card.violations.append(f"flowStatus {params['flowStatus']!r} is not one of 1 to 5")
+
+
+def _read_buttons(card: Card, sent: Mapping[str, str]) -> None:
+    """`sent` are the variables of this call; others were judged when they came."""
+    own = card.spec.family == "own"
+    key = card.spec.buttons_key if own else SHARED_KEY
+    if key and key in sent:
+        card.offered, found = buttons.grouped(sent[key]) if own else buttons.shared(sent[key])
+        card.violations += found
+    elif key not in card.params:
+        card.offered = ()
 
 
 def _text(body: Json, name: str, code: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cardbot.playground.http import Response
+from cardbot.playground.http import Response, Stream
 
 Json = dict[str, Any]
 
@@ -32,7 +32,7 @@ class Endpoint:
     """Who serves a path. `token`: access token, calls per second and per month; `open`: calls per second only;
     `legacy`: none of them, and errors as `errcode` with HTTP 200."""
 
-    serve: Callable[[Incoming], Response]
+    serve: Callable[[Incoming], Response | Stream]
     access: Literal["token", "open", "legacy"] = "token"
 
 

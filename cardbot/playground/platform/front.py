@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 
-from cardbot.playground.http import Request, Reset, Response
+from cardbot.playground.http import Request, Reset, Response, Stream
 from cardbot.playground.platform.access import TOKEN_HEADER, Access
 from cardbot.playground.platform.endpoint import Endpoint, Incoming, Json, Refused
 from cardbot.playground.platform.faults import (
@@ -27,7 +27,7 @@ from cardbot.playground.platform.quota import Quota
 
 Latency = float | Callable[[], float]
 
-_SECRETS = frozenset({"appSecret", "clientSecret", "accessToken", "ticket"})
+_SECRETS = frozenset({"appSecret", "clientSecret", "accessToken", "ticket", "downloadCode", "downloadUrl"})
 
 
 class Front:
@@ -51,7 +51,7 @@ class Front:
         self._quota = quota
         self._errcode = errcode
 
-    async def __call__(self, request: Request) -> Response:
+    async def __call__(self, request: Request) -> Response | Stream:
         """Answer one request."""
         body = _read_object(request)
         call = Call(time.monotonic(), request.method, request.path, _masked(body), size=len(request.body))
@@ -74,13 +74,13 @@ class Front:
                 self._ledger.changed()
                 raise
         call.status, call.answered = response.status, time.monotonic()
-        call.reply = _masked(_read_object(response))
+        call.reply = {} if isinstance(response, Stream) else _masked(_read_object(response))
         errcode = str(call.reply.get("errcode", 0))
         call.code = call.reply.get("code", "" if errcode == "0" else errcode)
         self._ledger.changed()
         return response
 
-    async def _answer(self, request: Request, body: Json, call: Call) -> Response:
+    async def _answer(self, request: Request, body: Json, call: Call) -> Response | Stream:
         name = f"{request.method} {request.path}"
         endpoint = self._endpoints.get(name)
         if endpoint is None:
@@ -91,7 +91,7 @@ class Front:
         refusal = self._gate(name, request, endpoint, now=call.time) if _gets_in(fault) else None
         await asyncio.sleep(self.latency() if callable(self.latency) else self.latency)
 
-        def serve() -> Response:
+        def serve() -> Response | Stream:
             if refusal is not None:
                 raise refusal
             undeliverable = fault.error_msg if isinstance(fault, NotDelivered) else ""
@@ -124,7 +124,9 @@ class Front:
         if not self._quota.is_within_own_share(name, now=now):
             self._ledger.objection(f"{name}: more calls per second than allowed")
 
-    async def _suffer(self, fault: Fault, endpoint: Endpoint, serve: Callable[[], Response]) -> Response:
+    async def _suffer(
+        self, fault: Fault, endpoint: Endpoint, serve: Callable[[], Response | Stream]
+    ) -> Response | Stream:
         match fault:
             case Reject(200, code, message) if endpoint.access == "legacy":
                 return Response.json({"errcode": self._errcode(int(code)), "errmsg": message or code})
@@ -160,7 +162,7 @@ def _gets_in(fault: Fault | None) -> bool:
     return fault is None or isinstance(fault, NotDelivered | SlowAnswer) or getattr(fault, "applied", False)
 
 
-def _apply(serve: Callable[[], Response], applied: bool) -> None:
+def _apply(serve: Callable[[], Response | Stream], applied: bool) -> None:
     if applied:
         # Nobody gets to see a refusal here either.
         with suppress(Refused):

@@ -4,6 +4,7 @@ Fields documented: open.dingtalk.com robot message types, read 2026-11. All valu
 """
 
 import json
+from typing import Literal
 
 from cardbot.playground.platform.endpoint import Json
 
@@ -57,10 +58,16 @@ def with_defaults(data: Json, *, msg_id: str, now_ms: int, robot_code: str) -> J
     return {name: value for name, value in {**defaults, **data}.items() if value is not None}
 
 
-def card_click(card_id: str, space: str, *, user: str, action: str, params: Json) -> Json:
-    """A click on a button of a card. documented: event-callback-card, read 2026-11."""
+def card_click(
+    card_id: str, space: str, *, user: str, action: str, params: Json, ids: Literal["listed", "on top"] = "listed"
+) -> Json:
+    """A click on a button of a card. documented: event-callback-card, read 2026-11: the action is in `actionIds`.
+
+    seen: langbot-app/LangBot finds that of a `ButtonGroup` in `actionId`, beside `content`.
+    """
     kind, _, space_id = space.removeprefix("dtv1.card//").partition(".")
-    content = json.dumps({"cardPrivateData": {"actionIds": [action], "params": params}}, ensure_ascii=False)
+    listed, on_top = ({"actionIds": [action]}, {}) if ids == "listed" else ({}, {"actionId": action})
+    content = json.dumps({"cardPrivateData": {**listed, "params": params}}, ensure_ascii=False)
     return {
         "type": "actionCallback",
         "outTrackId": card_id,
@@ -72,4 +79,5 @@ def card_click(card_id: str, space: str, *, user: str, action: str, params: Json
         "extension": "{}",
         "content": content,
         "value": content,
+        **on_top,
     }

@@ -32,10 +32,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One message that is not a card. `kind` is the `msgtype` of a webhook call, else the `msgKey`."""
+    """One message that is not a card. `kind` is the `msgtype` or `contentType` of a webhook call, else the `msgKey`."""
 
     time: float
-    via: Literal["webhook", "oToMessages", "groupMessages"]
+    via: Literal["webhook", "oToMessages", "groupMessages", "assistant"]
     conversation: str
     users: tuple[str, ...]
     kind: str

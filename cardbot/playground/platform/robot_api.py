@@ -1,11 +1,13 @@
-"""The robot endpoints: messages without a prior question, and files that people sent.
+"""The robot endpoints: messages without a prior question.
 
-documented: open.dingtalk.com robot APIs and message types, read 2026-11.
+documented: open.dingtalk.com robot APIs and message types, read 2026-11; the codes about `userIds` and `msgKey` as in
+help.dingtalk.io the-robot-sends-ordinary-messages-in-a-person-to-person-conversation, read 2026-11. seen: public
+programs report `staffId.notExisted` for a call that names one unknown person, so either reading can be chosen.
 """
 
 import json
 import uuid
-from urllib.parse import quote
+from typing import Literal
 
 from cardbot.playground.http import Response
 from cardbot.playground.platform.endpoint import Endpoint, Incoming, Json, Refused
@@ -29,11 +31,12 @@ _FIELDS = {
 
 
 class RobotApi:
-    """Sends as the robot, and gives out what was sent to it."""
+    """Sends as the robot."""
 
     def __init__(self, ledger: Ledger, *, directory: Directory, robot_code: str) -> None:
-        self.files: dict[str, bytes] = {}
-        self.url = ""
+        self.flow_controlled: dict[str, int] = {}
+        self.filtered: set[str] = set()
+        self.unknown_users: Literal["list", "refuse"] = "list"
         self._ledger = ledger
         self._directory = directory
         self._robot_code = robot_code
@@ -43,29 +46,35 @@ class RobotApi:
         return {
             "POST /v1.0/robot/oToMessages/batchSend": Endpoint(self._send_to_users),
             "POST /v1.0/robot/groupMessages/send": Endpoint(self._send_to_group),
-            "POST /v1.0/robot/messageFiles/download": Endpoint(self._sign_download),
-            "GET /files": Endpoint(self._download, "legacy"),
         }
 
     def _send_to_users(self, call: Incoming) -> Response:
         key, param = self._read_message(call.body)
         users = call.body.get("userIds")
         if not isinstance(users, list) or not users or not all(isinstance(user, str) for user in users):
-            raise Refused(400, "userIds.empty", "userIds is a list of strings")
+            raise Refused(400, "invalidParameter.userIds.empty", "userIds is a list of strings")
         if len(users) > USER_LIMIT:
-            raise Refused(400, "userIds.tooMany", f"more than {USER_LIMIT} users")
-        known = tuple(user for user in users if user in self._directory.users)
-        if known:
+            raise Refused(400, "invalidParameter.userIds.overMax", f"more than {USER_LIMIT} users")
+        if len(set(users)) < len(users):
+            self._ledger.objection("oToMessages/batchSend: names somebody twice")
+        unknown = [user for user in users if user not in self._directory.users]
+        if unknown and self.unknown_users == "refuse":
+            raise Refused(400, "staffId.notExisted", "员工不存在")
+        held = [user for user in users if user not in unknown and self.flow_controlled.get(user, 0) > 0]
+        for user in held:
+            self.flow_controlled[user] -= 1
+        kept = [user for user in users if user not in (*unknown, *held) and user in self.filtered]
+        reached = tuple(user for user in users if user not in (*unknown, *held, *kept))
+        if reached:
             self._ledger.replies.append(
-                Reply(call.now, "oToMessages", "", known, key, param.get("title", ""), _text_of(param))
+                Reply(call.now, "oToMessages", "", reached, key, param.get("title", ""), _text_of(param))
             )
-        unknown = [user for user in users if user not in known]
         return Response.json(
             {
                 "processQueryKey": uuid.uuid4().hex,
                 "invalidStaffIdList": unknown,
-                "flowControlledStaffIdList": [],
-                "filteredStaffIdList": [],
+                "flowControlledStaffIdList": held,
+                "filteredStaffIdList": kept,
             }
         )
 
@@ -79,25 +88,11 @@ class RobotApi:
         )
         return Response.json({"processQueryKey": uuid.uuid4().hex})
 
-    def _sign_download(self, call: Incoming) -> Response:
-        self._check_robot_code(call.body)
-        code = call.body.get("downloadCode")
-        if code not in self.files:
-            # The real code is not published; ours follows the other ones.
-            raise Refused(400, "invalidParameter.downloadCode", "downloadCode is unknown or expired")
-        return Response.json({"downloadUrl": f"{self.url}/files?code={quote(code, safe='')}"})
-
-    def _download(self, call: Incoming) -> Response:
-        content = self.files.get(call.query.get("code", ""))
-        if content is None:
-            return Response(403, b"<Error>SignatureDoesNotMatch</Error>", (("Content-Type", "application/xml"),))
-        return Response(200, content, (("Content-Type", "application/octet-stream"),))
-
     def _read_message(self, body: Json) -> tuple[str, Json]:
         self._check_robot_code(body)
         key, text = body.get("msgKey"), body.get("msgParam")
         if key not in _FIELDS:
-            raise Refused(400, "msgKey.invalid", f"msgKey is one of {', '.join(_FIELDS)}")
+            raise Refused(400, "invalidParameter.msgKey.invalid", f"msgKey is one of {', '.join(_FIELDS)}")
         invalid = Refused(400, "invalidParameter.msgParam.invalid", f"{key} needs {_FIELDS[key]} in a JSON string")
         if not isinstance(text, str) or len(text.encode()) > PARAM_LIMIT:
             raise invalid

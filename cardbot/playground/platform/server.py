@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from cardbot.playground.http import LoopbackServer
-from cardbot.playground.platform import acks, cards, incoming
+from cardbot.playground.platform import acks, assistant, cards, incoming
 from cardbot.playground.platform.access import TOKEN_LIFETIME, Access
 from cardbot.playground.platform.card_api import CardApi
 from cardbot.playground.platform.cards import (
@@ -27,11 +27,11 @@ from cardbot.playground.platform.cards import (
     FRAME_GAP,
     PUBLIC_TEMPLATE,
     PUBLIC_TEMPLATE_ID,
-    Button,
     Card,
     Rules,
     TemplateSpec,
 )
+from cardbot.playground.platform.downloads import Delivery, Downloads
 from cardbot.playground.platform.endpoint import Json, Refused
 from cardbot.playground.platform.faults import Faults
 from cardbot.playground.platform.front import Front, Latency
@@ -55,7 +55,8 @@ class Platform:
         client_secret: Of the app.
         template_id: The app's own template, with the variable `content_key`.
         failed_state: What that template has for `isError`; without it such a frame is an error 500.
-        buttons: What that template lets people press.
+        buttons_key: The variable of that template's row of buttons; empty for a template without one.
+        click_ids: Where the action of a click is: in `actionIds`, or as `actionId` on top. Both were seen.
         templates: More templates by id. The shared public one is always known.
         robot_code: For an app whose robot has another code.
         latency: Seconds each call takes, or a function that tells.
@@ -72,6 +73,7 @@ class Platform:
         token_lifetime: Seconds.
         session_lifetime: Seconds a session webhook works.
         disconnect_delay: Seconds between a `disconnect` frame and the end of TCP.
+        assistant_form: How an AI assistant's webhook answers; nobody has published it.
         errcode: Type of the `errcode` of webhook answers; `str` has been seen.
         port: Of the HTTP server; 0 takes a free one.
     """
@@ -84,7 +86,8 @@ class Platform:
         template_id: str = TEMPLATE_ID,
         content_key: str = "content",
         failed_state: Literal["enabled", "missing"] = "enabled",
-        buttons: tuple[Button, ...] = (),
+        buttons_key: str = "buttons",
+        click_ids: Literal["listed", "on top"] = "listed",
         templates: Mapping[str, TemplateSpec] | None = None,
         robot_code: str | None = None,
         latency: Latency = 0.0,
@@ -101,15 +104,17 @@ class Platform:
         token_lifetime: float = TOKEN_LIFETIME,
         session_lifetime: float = LIFETIME,
         disconnect_delay: float = CUT_DELAY,
+        assistant_form: assistant.Form = "status",
         errcode: Callable[[int], int | str] = int,
         port: int = 0,
     ) -> None:
         self._stack = AsyncExitStack()
         self._robot_code = robot_code or client_id
+        self._click_ids = click_ids
         self._ledger = Ledger()
         self._directory = Directory()
         self._quota = Quota(qps=qps, monthly=monthly)
-        own = TemplateSpec(content_key, has_failed_state=failed_state == "enabled", buttons=buttons)
+        own = TemplateSpec(content_key, has_failed_state=failed_state == "enabled", buttons_key=buttons_key)
         self._gateway = Gateway(
             self._ledger,
             timing=Timing(
@@ -134,10 +139,20 @@ class Platform:
             robot_code=self._robot_code,
         )
         self._robot_api = RobotApi(self._ledger, directory=self._directory, robot_code=self._robot_code)
+        self.downloads = Downloads(robot_code=self._robot_code)
+        """The files of messages."""
         self._webhook = Webhook(self._ledger, lifetime=session_lifetime, errcode=errcode)
+        self._assistant = assistant.Assistant(self._ledger, lifetime=session_lifetime, form=assistant_form)
         self._endpoints = {
             name: endpoint
-            for part in (self._access, self._card_api, self._robot_api, self._webhook)
+            for part in (
+                self._access,
+                self._card_api,
+                self._robot_api,
+                self.downloads,
+                self._webhook,
+                self._assistant,
+            )
             for name, endpoint in part.endpoints().items()
         }
         self._front = Front(
@@ -153,7 +168,7 @@ class Platform:
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._gateway)
         await self._stack.enter_async_context(self._server)
-        self._robot_api.url = self.url
+        self.downloads.url = self.url
         return self
 
     async def __aexit__(
@@ -265,9 +280,28 @@ class Platform:
         return self._directory.groups
 
     @property
+    def flow_controlled(self) -> dict[str, int]:
+        """How many more messages to each of these users are held back as too many."""
+        return self._robot_api.flow_controlled
+
+    @property
+    def filtered(self) -> set[str]:
+        """Users whom robot messages are kept from."""
+        return self._robot_api.filtered
+
+    def refuse_unknown_users(self) -> None:
+        """From now on, a robot message that names an unknown user reaches nobody; before, it reached the others."""
+        self._robot_api.unknown_users = "refuse"
+
+    @property
     def files(self) -> dict[str, bytes]:
         """What each `downloadCode` stands for."""
-        return self._robot_api.files
+        return self.downloads.files
+
+    @property
+    def deliveries(self) -> dict[str, Delivery]:
+        """How the file of a `downloadCode` is given out, where not in the usual way."""
+        return self.downloads.deliveries
 
     async def say(
         self,
@@ -300,15 +334,52 @@ class Platform:
         await self._gateway.push(message)
         return message
 
+    async def ask_assistant(
+        self, text: str, *, user: str = "user0001", method: assistant.Method = "POST", **variables: Any
+    ) -> Message:
+        """A request of an AI assistant's skill. `variables` are added to its own; `None` leaves one out."""
+        chat = f"cidAssistant{user}=="
+        session = self._assistant.session(chat, user, now=time.monotonic())
+        given = {
+            "rawInput": text,
+            "sessionWebhook": f"{self.url}{assistant.PATH}?session={session}",
+            "openConversationId": chat,
+            "unionId": f"union-{user}",
+            "runId": f"run-{uuid.uuid4()}",
+        }
+        return await self.invoke(assistant.request({**given, **variables}, method=method), user=user)
+
+    async def invoke(self, data: Json, *, user: str = "user0001") -> Message:
+        """The same, however odd."""
+        message = Message(uuid.uuid4().hex, f"cidAssistant{user}==", user, assistant.TOPIC, data)
+        await self._gateway.push(message)
+        return message
+
     async def push_again(self, message: Message) -> None:
         """The same message once more, as it comes when the platform takes it for lost."""
         await self._gateway.deliver(message)
 
-    async def click(self, card: Card, action: str, *, user: str = "user0001", **params: Any) -> Message:
-        """A click on a button of `card`; returns when the answer is applied. Raises TimeoutError without one."""
+    async def click(self, card: Card, action: str, *, user: str = "user0001", **inputs: Any) -> Message:
+        """A click on a button that `card` shows; returns when the answer is applied.
+
+        `inputs` go along with the button's own parameters. Raises ValueError where there is no such button to press,
+        TimeoutError without an answer.
+        """
+        found = [button for button in card.buttons if button.action == action and button.works]
+        if not found:
+            raise ValueError(f"card {card.out_track_id} shows no button {action!r} that can be pressed")
+        return await self._press(card, action, user, {**found[0].params, **inputs})
+
+    async def click_late(self, card: Card, action: str, *, user: str = "user0001", **params: Any) -> Message:
+        """The same from a screen that has not caught up: the button may be gone."""
+        return await self._press(card, action, user, params)
+
+    async def _press(self, card: Card, action: str, user: str, params: Json) -> Message:
         if card.created.get("callbackType") != "STREAM":
             raise ValueError("the buttons of a card without callbackType STREAM do nothing")
-        data = incoming.card_click(card.out_track_id, card.space, user=user, action=action, params=params)
+        data = incoming.card_click(
+            card.out_track_id, card.space, user=user, action=action, params=params, ids=self._click_ids
+        )
         message = Message(uuid.uuid4().hex, "", user, incoming.CARD_TOPIC, data)
         await self._gateway.push(message)
         await self.wait_for(lambda: message.ack is not None)
@@ -344,6 +415,7 @@ class Platform:
     def expire_webhooks(self) -> None:
         """No session webhook handed out so far works any more."""
         self._webhook.expire()
+        self._assistant.expire()
 
     async def burn(self, calls_per_second: float, path: str) -> None:
         """Another program of the same app uses `path` ("PUT /v1.0/card/streaming", or all of a path). Never returns."""

@@ -14,7 +14,6 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from cardbot.playground.http import HOST
-from cardbot.playground.platform.cards import Button
 from cardbot.playground.web import people, questions
 from cardbot.playground.web.actions import Actions
 from cardbot.playground.web.app import live, replayed
@@ -23,7 +22,7 @@ from cardbot.playground.web.recording import Player, create, read, record
 from cardbot.playground.web.switches import LATENCIES, LIMITS
 from cardbot.playground.web.threads import Threads
 from cardbot.playground.web.watch import Watcher
-from cardbot.playground.world import BUTTONS, World, world
+from cardbot.playground.world import World, world
 from cardbot.settings import DifySettings
 from cardbot.texts import Language
 
@@ -42,7 +41,6 @@ async def playground(
     *,
     port: int = 0,
     record_to: Path | None = None,
-    buttons: tuple[Button, ...] = BUTTONS,
 ) -> AsyncGenerator[str]:
     """The playground, running and connected; yields the address of its page. Raises BadRecording and BadPort.
 
@@ -51,14 +49,13 @@ async def playground(
         language: Of the bot's own sentences, and of the page until its reader chooses.
         port: Of the page; 0 takes a free one.
         record_to: A file that keeps what happens.
-        buttons: What the card template lets people press.
     """
     began = time.monotonic()
     with _listening(port) as listener:
         if record_to is not None:
             await anyio.to_thread.run_sync(create, record_to)
         page = f"http://{HOST}:{listener.getsockname()[1]}"
-        async with world(dify, language, buttons=buttons) as here, anyio.create_task_group() as tasks:
+        async with world(dify, language) as here, anyio.create_task_group() as tasks:
             feed, threads = Feed(lambda: time.monotonic() - began), Threads()
             feed.put("setup", "setup", **_setup(here, dify, language))
             if here.scripted is not None:

@@ -133,7 +133,7 @@ class Watcher:
 
     def _look_at_card(self, card: Card) -> None:
         cost = self._cost.get(card.out_track_id, 0)
-        seen = (card.delivered, card.state, len(card.frames), card.content, cost)
+        seen = (card.delivered, card.state, len(card.frames), card.content, card.buttons, cost)
         if self._cards.get(card.out_track_id) == seen:
             return
         self._cards[card.out_track_id] = seen
@@ -151,7 +151,10 @@ class Watcher:
             at=self._at(card.delivered_at),
             state=str(card.state),
             text=card.content,
-            buttons=[{"action": button.action, "label": button.label} for button in card.buttons],
+            buttons=[
+                {"action": button.action, "label": button.label, "color": button.color, "works": button.works}
+                for button in card.buttons
+            ],
             cost=cost,
             **({"ended": self._feed.now()} if over else {}),
         )

@@ -2,7 +2,6 @@
 
 import math
 
-from cardbot.playground.platform.cards import Button, Card, State, TemplateSpec
 from cardbot.playground.platform.endpoint import Refused
 from cardbot.playground.platform.faults import Faults, Reject
 from cardbot.playground.platform.quota import Quota
@@ -45,11 +44,3 @@ def test_a_fault_that_is_withdrawn_does_not_happen() -> None:
     faults.add(API, busy, times=math.inf)
     faults.withdraw(API, refused)
     assert faults.take(API, {}) == busy
-
-
-def test_buttons_are_there_in_their_states() -> None:
-    stop = Button("stop", "Stop", frozenset({State.PENDING, State.WRITING}))
-    card = Card("c", "t", TemplateSpec(buttons=(stop,)), {}, {})
-    assert list(card.buttons) == [stop]
-    card.streamed = State.DONE
-    assert list(card.buttons) == []

@@ -43,6 +43,16 @@ DOWNLOAD = "POST /v1.0/robot/messageFiles/download"
 WEBHOOK = "POST /robot/sendBySession"
 
 GROUP = "cidEXAMPLEgroup00=="
+STOP = json.dumps(
+    [
+        {
+            "text": "Stop",
+            "color": "gray",
+            "status": "normal",
+            "event": {"type": "sendCardRequest", "params": {"actionId": "stop", "params": {"action": "stop"}}},
+        }
+    ]
+)
 QPS = "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi"
 
 
@@ -254,17 +264,19 @@ async def test_pushed_fields_win_and_none_leaves_a_field_out() -> None:
 
 
 async def test_click_applies_the_answer_of_the_bot() -> None:
-    async with logged_in() as bot, bot.connection() as socket:
-        await bot.open_card()
+    async with logged_in(frame_gap=0) as bot, bot.connection() as socket:
+        await bot.open_card(cardData={"cardParamMap": {"content": "thinking", "buttons": STOP}})
+        await bot.call(STREAM, frame("a", "1"))
         shown = bot.platform.cards["card-1"]
 
         async def answer() -> None:
             pushed = json.loads(await socket.recv())
             data = json.loads(pushed["data"])
-            assert json.loads(data["content"])["cardPrivateData"] == {"actionIds": ["stop"], "params": {"n": 1}}
+            params = {"action": "stop", "n": 1}
+            assert json.loads(data["content"])["cardPrivateData"] == {"actionIds": ["stop"], "params": params}
             response = {
                 "cardUpdateOptions": {"updateCardDataByKey": True},
-                "cardData": {"cardParamMap": {"status": "stopped"}},
+                "cardData": {"cardParamMap": {"buttons": "[]"}},
             }
             headers = {"contentType": "application/json", "messageId": pushed["headers"]["messageId"]}
             data = json.dumps({"response": response})
@@ -273,8 +285,32 @@ async def test_click_applies_the_answer_of_the_bot() -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(answer)
             await bot.platform.click(shown, "stop", n=1)
-        assert shown.params == {"content": "thinking", "status": "stopped"}
+        assert shown.params == {"content": "a", "buttons": "[]"}
+        assert shown.buttons == ()
         assert bot.platform.violations == []
+
+
+async def test_only_what_is_shown_can_be_clicked() -> None:
+    async with logged_in(frame_gap=0) as bot:
+        await bot.open_card(cardData={"cardParamMap": {"content": "", "buttons": STOP}})
+        shown = bot.platform.cards["card-1"]
+        with pytest.raises(ValueError, match="shows no button 'stop'"):  # it is pending
+            await bot.platform.click(shown, "stop")
+        await bot.call(STREAM, frame("a", "1"))
+        with pytest.raises(ValueError, match="shows no button 'go'"):
+            await bot.platform.click(shown, "go")
+        assert bot.platform.pushes == []
+
+
+async def test_a_late_click_reaches_the_bot_though_the_button_is_gone() -> None:
+    async with logged_in(click_ids="on top") as bot, bot.connection() as socket:
+        await bot.open_card()
+        shown = bot.platform.cards["card-1"]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(bot.platform.click_late, shown, "stop")
+            data = json.loads(json.loads(await socket.recv())["data"])
+            assert data["actionId"] == "stop"
+            tasks.cancel_scope.cancel()
 
 
 # Cards.
@@ -696,6 +732,38 @@ async def test_message_to_users_is_recorded_without_the_unknown_ones() -> None:
         assert (reply.title, reply.text) == ("Answer", "hi")
 
 
+async def test_message_to_a_user_can_be_held_back_a_number_of_times() -> None:
+    async with logged_in() as bot:
+        bot.platform.flow_controlled["user0001"] = 1
+        assert (await bot.call(SEND_TO_USERS, to_users())).json()["flowControlledStaffIdList"] == ["user0001"]
+        assert bot.platform.replies == []
+        assert (await bot.call(SEND_TO_USERS, to_users())).json()["flowControlledStaffIdList"] == []
+        assert len(bot.platform.replies) == 1
+
+
+async def test_message_to_users_is_kept_from_the_filtered_ones() -> None:
+    async with logged_in() as bot:
+        bot.platform.users.add("silent")
+        bot.platform.filtered.add("silent")
+        answer = (await bot.call(SEND_TO_USERS, to_users(userIds=["user0001", "silent"]))).json()
+        assert answer["filteredStaffIdList"] == ["silent"]
+        assert [reply.users for reply in bot.platform.replies] == [("user0001",)]
+
+
+async def test_message_to_an_unknown_user_can_be_refused_for_all() -> None:
+    async with logged_in() as bot:
+        bot.platform.refuse_unknown_users()
+        answer = await bot.call(SEND_TO_USERS, to_users(userIds=["user0001", "stranger"]))
+        assert (answer.status_code, answer.json()["code"]) == (400, "staffId.notExisted")
+        assert bot.platform.replies == []
+
+
+async def test_message_that_names_a_user_twice_is_a_violation() -> None:
+    async with logged_in() as bot:
+        await bot.call(SEND_TO_USERS, to_users(userIds=["user0001", "user0001"]))
+        assert bot.platform.violations == [f"{SEND_TO_USERS.removeprefix('POST /v1.0/robot/')}: names somebody twice"]
+
+
 async def test_message_to_a_group_is_recorded() -> None:
     async with logged_in() as bot:
         body = {"robotCode": "dingtest", "openConversationId": GROUP, "msgKey": "sampleText"}
@@ -708,9 +776,9 @@ async def test_message_to_a_group_is_recorded() -> None:
     ("changes", "code"),
     [
         ({"robotCode": "other"}, "invalidParameter.robotCode.auth"),
-        ({"userIds": []}, "userIds.empty"),
-        ({"userIds": ["u"] * 21}, "userIds.tooMany"),
-        ({"msgKey": "sampleSong"}, "msgKey.invalid"),
+        ({"userIds": []}, "invalidParameter.userIds.empty"),
+        ({"userIds": ["u"] * 21}, "invalidParameter.userIds.overMax"),
+        ({"msgKey": "sampleSong"}, "invalidParameter.msgKey.invalid"),
         ({"msgParam": {"title": "t", "text": "x"}}, "invalidParameter.msgParam.invalid"),
         ({"msgParam": "{"}, "invalidParameter.msgParam.invalid"),
         ({"msgParam": '{"text":"no title"}'}, "invalidParameter.msgParam.invalid"),

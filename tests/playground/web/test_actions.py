@@ -1,5 +1,6 @@
 """What people do on the page, and what the bot then gets to see of it."""
 
+import json
 from contextlib import suppress
 
 import anyio
@@ -9,6 +10,7 @@ import pytest
 from cardbot.playground.platform import Platform
 from cardbot.playground.platform.endpoint import Json
 from cardbot.playground.web import playground
+from tests.playground.web.bot_buttons import button, set_buttons
 from tests.playground.web.visitor import ADA, DIRECT, GROUP, visiting
 
 pytestmark = pytest.mark.anyio
@@ -108,9 +110,35 @@ async def test_files_are_pushed_with_a_code_to_fetch_them(
 async def test_a_voice_message_carries_its_transcript(pushed: list[Json]) -> None:
     async with playground(None, "en") as url, visiting(url) as page:
         await page.act("voice", chat=DIRECT, speaker=ADA, text="How is the weather?")
-        await page.until(lambda: page.all("reply"))
+        await page.until(lambda: page.all("card"))
     assert pushed[0]["msgtype"] == "audio"
     assert pushed[0]["content"]["recognition"] == "How is the weather?"
+
+
+async def test_a_press_tells_the_bot_what_the_button_carries(platforms: list[Platform]) -> None:
+    async with playground(None, "en") as url, visiting(url) as page:
+        await page.say("hello")
+        await set_buttons(platforms[0], [button("form:yes", "Yes", "blue", params={"form": "1"})])
+        shown = {"action": "form:yes", "label": "Yes", "color": "blue", "works": True}
+        await page.until(lambda: page.all("card")[0]["buttons"] == [shown])
+        (card,) = page.all("card")
+        assert (await page.act("click", card=card["id"], action="form:yes", speaker=ADA)).status_code == 200
+        await platforms[0].wait_for(lambda: len(platforms[0].pushes) == 2)
+        data = platforms[0].pushes[1].data
+    assert (data["outTrackId"], data["userId"]) == (card["id"], ADA)
+    content = json.loads(data["content"])
+    assert content["cardPrivateData"] == {"actionIds": ["form:yes"], "params": {"form": "1"}}
+
+
+async def test_only_buttons_that_are_there_and_work_can_be_pressed(platforms: list[Platform]) -> None:
+    async with playground(None, "en") as url, visiting(url) as page:
+        await page.say("hello")
+        await set_buttons(platforms[0], [button("later", "Later", "gray", status="disabled")])
+        await page.until(lambda: [each["works"] for each in page.all("card")[0]["buttons"]] == [False])
+        (card,) = page.all("card")
+        for action in ("later", "stop", ""):
+            assert (await page.act("click", card=card["id"], action=action, speaker=ADA)).status_code == 400
+    assert len(platforms[0].pushes) == 1
 
 
 async def test_what_the_page_would_not_send_is_refused(pushed: list[Json]) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 import anyio
 import pytest
 
-from cardbot.playground.platform.cards import Button
+from cardbot.playground.platform import Platform
 from cardbot.playground.web import playground, replay
+from tests.playground.web.bot_buttons import FORM, set_buttons
 from tests.playground.web.browser import Complaints, chromium, looking_at, needs_browser, playwright
-from tests.playground.web.visitor import ADA, DIRECT, visiting
+from tests.playground.web.visitor import visiting
 
 pytestmark = [pytest.mark.anyio, needs_browser]
 
@@ -86,14 +87,31 @@ async def test_in_a_group_the_robot_answers_whoever_mentions_it(browser: Any) ->
         assert complaints == []
 
 
-async def test_a_button_of_a_card_reaches_the_wire_as_a_callback(browser: Any) -> None:
-    stop = Button("stop", "Stop")
-    async with playground(None, "en", buttons=(stop,)) as url, looking_at(url, browser) as (page, complaints):
-        await page.click("[data-ready=picture]")
-        await page.get_by_role("button", name="Stop", exact=True).click()
+async def test_a_button_of_a_card_reaches_the_wire_as_a_callback(platforms: list[Platform], browser: Any) -> None:
+    async with playground(None, "en") as url, looking_at(url, browser) as (page, complaints):
+        await page.click("[data-ready=table]")
+        await set_buttons(platforms[0], FORM)
+        await page.get_by_role("button", name="Approve", exact=True).click()
         callback = page.locator("#calls tr[data-path='/v1.0/card/instances/callback']")
         await expect(callback).to_have_count(1)
         await expect(callback).to_contain_text("CARD")
+        await expect(page.get_by_role("button", name="Later", exact=True)).to_be_disabled()
+        assert [push.data["outTrackId"] for push in platforms[0].pushes[-1:]] == list(platforms[0].cards)
+        assert complaints == []
+
+
+async def test_buttons_go_when_they_are_replaced_and_when_the_card_ends(
+    platforms: list[Platform], browser: Any
+) -> None:
+    async with playground(None, "en") as url, looking_at(url, browser) as (page, complaints):
+        await page.click("[data-ready=table]")
+        buttons = page.locator(".card footer button")
+        await set_buttons(platforms[0], FORM)
+        await expect(buttons).to_have_text(["Approve", "Reject", "Later"])
+        await set_buttons(platforms[0], FORM[1:2])
+        await expect(buttons).to_have_text(["Reject"])
+        await expect(page.locator(DONE)).to_have_count(1, timeout=20 * SECONDS)
+        await expect(buttons).to_have_count(0)
         assert complaints == []
 
 
@@ -164,7 +182,7 @@ async def test_the_end_of_a_chat_stays_in_sight_when_a_picture_grows_it(browser:
         picture = {"name": "page.png", "mimeType": "image/png", "buffer": await page.screenshot()}
         for _ in range(3):
             await page.set_input_files("#chosen-picture", picture)
-        await expect(page.locator(".bubble.reply")).to_have_count(3, timeout=15 * SECONDS)
+        await expect(page.locator(".card[data-state=done]")).to_have_count(3, timeout=45 * SECONDS)
         await page.wait_for_function(
             f"[...document.querySelectorAll('#log img')].every((each) => each.complete) && {below} < 2"
         )
@@ -224,13 +242,13 @@ async def test_chat_names_fit_a_telephone_before_anything_is_said(browser: Any) 
 async def test_a_recorded_run_is_shown_again(tmp_path: Path, browser: Any) -> None:
     file = tmp_path / "run.jsonl"
     async with playground(None, "en", record_to=file) as url, visiting(url) as visitor:
-        await visitor.act("voice", chat=DIRECT, speaker=ADA, text="How is the weather?")
+        await visitor.say("/help")
         await visitor.until(lambda: visitor.all("reply"))
     async with replay(file) as url, looking_at(url, browser) as (page, complaints):
         await expect(page.locator(".replay")).to_be_visible()
         await expect(page.locator("#composer")).to_be_hidden()
-        await expect(page.locator(".transcript")).to_contain_text("How is the weather?")
-        await expect(page.locator(".bubble.reply")).to_contain_text("I can only answer text")
+        await expect(page.locator(".transcript")).to_contain_text("/help")
+        await expect(page.locator(".bubble.reply")).to_contain_text("begin a new conversation")
         await page.get_by_role("button", name="Play again").click()
         await expect(page.locator(".bubble.reply")).to_have_count(0)
         await expect(page.locator(".bubble.reply")).to_have_count(1)

@@ -34,11 +34,11 @@ export class CardView {
       this.html = card.html;
       this.over = over;
     }
-    const shown = card.buttons.map((button) => button.action).join();
+    const shown = JSON.stringify(card.buttons);
     if (shown === this.shown) return;
     this.shown = shown;
     this.buttons.replaceChildren(...card.buttons.map((button) => h("button", {
-      type: "button", class: "plain", "data-action": button.action,
+      type: "button", class: "plain", "data-action": button.action, "data-color": button.color, disabled: !button.works,
       onclick: (event) => this.press(event.currentTarget, button.action),
     }, button.label)));
   }

@@ -1,0 +1,151 @@
+"""A form that a paused run waits for, and what a person in the chat makes of it: buttons pressed, texts typed. Pure."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cardbot.errors import StoreError
+from cardbot.events import FormRequested
+from cardbot.ports import Button
+from cardbot.texts import Texts
+from cardbot.words import Word
+
+FORM_ACTION = "form:"
+"""How the action of a form's button begins, so that no form of a flow can be mistaken for Stop."""
+
+COLORS = {"primary": "blue", "accent": "red"}
+"""Dify's `button_style` in DingTalk's words; all others are gray."""
+
+_PLACEHOLDER = re.compile(r"\{\{#\$output\.([^#{}]+)#\}\}")
+"""Where a field stands in the text of a form. Seen: the form editor of Dify 1.13 and later."""
+
+_NAMED = re.compile(r"\s*([^:：\n]{1,100}?)\s*[:：]\s*(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a waiting form can make use of. Kept in the store: the next message may come to another process."""
+
+    person: str
+    """Whom the form was shown to."""
+    fields: bool
+    actions: tuple[str, ...]
+    """Ids and titles."""
+    until: float
+    """Unix time in seconds."""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, wanted: str) -> "Wanted":
+        """Raises `StoreError` for what another version of cardbot may have kept."""
+        try:
+            values = json.loads(wanted)
+            return cls(values["person"], values["fields"], tuple(values["actions"]), values["until"])
+        except (ValueError, TypeError, KeyError):
+            raise StoreError("The store holds a waiting form that this version cannot read.") from None
+
+    def fits(self, word: Word, now: float) -> bool:
+        """Whether a typed text is meant for the form, and no question."""
+        if word.person != self.person or now >= self.until or not word.text:
+            return False
+        return self.fields or _said(word.text) in {_said(name) for name in self.actions}
+
+
+class FormReply:
+    """One form as it is filled in. It is done when an action is chosen and every field has a value."""
+
+    def __init__(self, form: FormRequested, texts: Texts) -> None:
+        self.values: dict[str, str] = {}
+        self._form = form
+        self._texts = texts
+        self._fields = [name for field in form.inputs if (name := _text(field, "output_variable_name"))]
+        self._actions = {_text(action, "id"): _text(action, "title") or _text(action, "id") for action in form.actions}
+        self._action = ""
+        for field in form.inputs:
+            default = field.get("default")
+            if isinstance(default, Mapping) and default.get("type") == "constant" and _text(default, "value"):
+                self.values[_text(field, "output_variable_name")] = _text(default, "value")
+
+    @property
+    def action(self) -> str:
+        """The id of the action that was chosen; empty as long as something is missing."""
+        return "" if self._missing else self._action
+
+    @property
+    def title(self) -> str:
+        """What people call that action."""
+        return self._actions.get(self._action, "")
+
+    @property
+    def buttons(self) -> tuple[Button, ...]:
+        """One for each action."""
+        return tuple(
+            Button(f"{FORM_ACTION}{_text(action, 'id')}", self._actions[_text(action, "id")], _color(action))
+            for action in self._form.actions
+        )
+
+    def wanted(self, person: str, *, until: float) -> Wanted:
+        """What may be typed."""
+        return Wanted(person, bool(self._fields), (*self._actions, *self._actions.values()), until)
+
+    def press(self, action: str) -> None:
+        """A button of the card. One that is not of this form does nothing."""
+        if (id_ := action.removeprefix(FORM_ACTION)) in self._actions and action.startswith(FORM_ACTION):
+            self._action = id_
+
+    def type(self, text: str) -> None:
+        """A message: the name of an action, or what is to stand in a field, the first that has nothing yet."""
+        for id_, title in self._actions.items():
+            if _said(text) in (_said(id_), _said(title)):
+                self._action = id_
+                return
+        if named := self._named(text):
+            self.values.update(named)
+        elif self._fields:
+            self.values[next(iter(self._missing), self._fields[-1])] = text
+        if not self._missing and len(self._actions) == 1:
+            self._action = next(iter(self._actions))
+
+    @property
+    def markdown(self) -> str:
+        """The form as it is now, and what is to be done."""
+        content = _PLACEHOLDER.sub(lambda field: self.values.get(field[1], f"**[{field[1]}]**"), self._form.content)
+        parts = [content.strip()]
+        if filled := [f"{name}: {self.values[name]}" for name in self._fields if name in self.values]:
+            parts.append(self._texts.filled_in.format(fields="; ".join(filled)))
+        if self._missing:
+            parts.append(self._texts.fill_in.format(fields=", ".join(self._missing)))
+        if self._actions and not self._action:
+            parts.append(self._texts.choose.format(actions=" / ".join(self._actions.values())))
+        return "\n\n".join(part for part in parts if part)
+
+    @property
+    def _missing(self) -> list[str]:
+        return [name for name in self._fields if name not in self.values]
+
+    def _named(self, text: str) -> dict[str, str]:
+        """Lines such as `name: value`, if every line is one and names a field."""
+        found: dict[str, str] = {}
+        for line in text.splitlines():
+            match = _NAMED.fullmatch(line)
+            if match is None or match[1] not in self._fields:
+                return {}
+            found[match[1]] = match[2]
+        return found
+
+
+def _said(text: str) -> str:
+    return text.strip().casefold()
+
+
+def _text(values: Mapping[str, Any], name: str) -> str:
+    value = values.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _color(action: Mapping[str, Any]) -> str:
+    return COLORS.get(_text(action, "button_style"), "gray")

@@ -1,0 +1,63 @@
+"""Messages that are no questions: commands, and what is typed for a form that waits."""
+
+import time
+import uuid
+from collections.abc import Collection
+
+import structlog
+
+from cardbot.commands import Command
+from cardbot.desk import Desk, speaker
+from cardbot.errors import StoreError
+from cardbot.form_reply import Wanted
+from cardbot.messages import Incoming
+from cardbot.open_reply import OpenReply
+from cardbot.ports import STOP
+from cardbot.reply import resume
+from cardbot.words import Word
+
+log = structlog.get_logger(__name__)
+
+
+async def obey(command: Command, incoming: Incoming, desk: Desk, *, new_words: Collection[str]) -> None:
+    """Do what a command asks for, and say so."""
+    log.info("command", message=incoming.message_id, command=command.value)
+    match command:
+        case Command.NEW:
+            await tell(incoming, await _renew(incoming, desk), desk)
+        case Command.HELP:
+            words = " / ".join(new_words)
+            await tell(incoming, desk.texts.help.format(new=words), desk)
+        case Command.STOP:
+            word = Word(speaker(incoming), action=STOP, at=incoming.created_at)
+            if not await desk.words.say(desk.address(incoming), word):
+                await tell(incoming, desk.texts.nothing_to_stop, desk)
+        case Command.NONE:
+            pass
+
+
+async def tell(incoming: Incoming, sentence: str, desk: Desk) -> None:
+    """Answer with a sentence of ours, which outlives this process as any answer does."""
+    await resume(uuid.uuid4().hex, OpenReply(incoming, plain=sentence), desk)
+
+
+async def fills_in(incoming: Incoming, desk: Desk) -> bool:
+    """Whether the message was typed for a form that waits; if so, it is brought there."""
+    word = Word(speaker(incoming), text=incoming.text, at=incoming.created_at)
+    try:
+        kept = await desk.store.conversation(desk.form_key(incoming))
+        if not kept or not Wanted.from_json(kept).fits(word, time.time()):
+            return False
+    except StoreError as exc:
+        log.error("form_not_read", error=str(exc))
+        return False
+    return await desk.words.say(desk.address(incoming), word)
+
+
+async def _renew(incoming: Incoming, desk: Desk) -> str:
+    try:
+        await desk.store.forget_conversation(desk.key(incoming))
+    except StoreError as exc:
+        log.error("conversation_not_forgotten", error=str(exc))
+        return desk.texts.unavailable
+    return desk.texts.renewed

@@ -1,0 +1,75 @@
+"""A run that waits for a person: its form is shown in the card, and what people press and type is put into it."""
+
+import time
+
+import anyio
+import structlog
+
+from cardbot.answer import Answer
+from cardbot.desk import Desk, speaker
+from cardbot.errors import StoreError
+from cardbot.events import FormRequested
+from cardbot.form_reply import FormReply
+from cardbot.messages import Incoming
+from cardbot.ports import STOP, Card, stop_button
+from cardbot.promise import Promise
+from cardbot.saying import say
+from cardbot.words import Ear
+
+PATIENCE = 3 * 24 * 3600.0
+"""Seconds to wait for a form that names no end. Our choice: over a weekend."""
+
+log = structlog.get_logger(__name__)
+
+
+async def filled_in(
+    form: FormRequested, incoming: Incoming, desk: Desk, card: Card, promise: Promise, answer: Answer, ear: Ear
+) -> FormReply:
+    """Show the form until somebody has filled it in; its `action` is empty if nobody did, or they want no more of it.
+
+    Only the person who asked is heard. Raises `Leaving` when the program ends: whoever takes over shows it again.
+    """
+    reply = FormReply(form, desk.texts)
+    until = form.expires_at or time.time() + PATIENCE
+    await promise.wait(form)
+    await _keep(reply.wanted(speaker(incoming), until=until).to_json(), incoming, desk)
+    card.offer((*reply.buttons, stop_button(desk.texts)))
+    card.show(_shown(answer, reply))
+    if promise.unseen:  # no card shows the form
+        await say(incoming, reply.markdown, desk)
+    with anyio.move_on_after(max(0.0, until - time.time())) as patience:
+        while not reply.action:
+            word = await ear.next()
+            if word.person != speaker(incoming):
+                continue
+            if word.action == STOP:
+                answer.stop()
+                break
+            if word.action:
+                reply.press(word.action)
+            else:
+                reply.type(word.text)
+            card.show(_shown(answer, reply))
+    if patience.cancelled_caught:
+        answer.expire()
+    await _forget(incoming, desk)
+    return reply
+
+
+def _shown(answer: Answer, reply: FormReply) -> str:
+    return f"{answer.text.rstrip()}\n\n{reply.markdown}".lstrip()
+
+
+async def _keep(wanted: str, incoming: Incoming, desk: Desk) -> None:
+    """Where the next message looks, whichever process it comes to."""
+    try:
+        await desk.store.keep_conversation(desk.form_key(incoming), wanted)
+    except StoreError as exc:  # the buttons still work
+        log.error("form_not_kept", error=str(exc))
+
+
+async def _forget(incoming: Incoming, desk: Desk) -> None:
+    try:
+        await desk.store.forget_conversation(desk.form_key(incoming))
+    except StoreError as exc:  # it ends by its time
+        log.error("form_not_forgotten", error=str(exc))

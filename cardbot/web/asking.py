@@ -1,0 +1,129 @@
+"""One question on its way to Dify: its turn, its conversation, its pictures, and what happens while Dify answers."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+import structlog
+
+from cardbot.errors import StoreError
+from cardbot.events import Event, Identified
+from cardbot.messages import FileKind, Question, Upload
+from cardbot.ports import ConversationKey, Download, Source, Store
+from cardbot.web.order import Order, Picture
+
+ROBOT = "openai"
+"""What stands for the robot in the key of a conversation: these are none of DingTalk's."""
+
+ANONYMOUS = "openai"
+"""Dify's `user` of those who ask without a name. They share no conversation, only the name."""
+
+_ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A Dify app, under the name that callers know it by."""
+
+    name: str
+    source: Source
+    app: str
+    """Fingerprint of the Dify app, whose conversations these are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What all questions share."""
+
+    store: Store
+    places: anyio.CapacityLimiter
+    """How many answers Dify may be giving at once."""
+
+
+def conversation_key(model: Model, user: str) -> ConversationKey:
+    """Whose conversation it is."""
+    return ConversationKey(model.app, ROBOT, model.name, user)
+
+
+def dify_user(order: Order) -> str:
+    """Dify's `user`, to whom it ties conversations and files."""
+    return f"{ANONYMOUS}:{order.user}" if order.user else ANONYMOUS
+
+
+async def asked(order: Order, model: Model, desk: Desk, on_ask: Callable[[], None]) -> AsyncGenerator[Event]:
+    """What happens while Dify answers, when it is this question's turn; keeps the conversation to go on with.
+
+    `on_ask` is called when the question is about to be sent. Must not wait.
+
+    Raises:
+        CardbotError: before the first event, when the question was not taken.
+    """
+    user, key = dify_user(order), conversation_key(model, order.user)
+    async with AsyncExitStack() as stack:
+        conversation = ""
+        if order.user:
+            await _turn(key, desk.store, stack)
+        await stack.enter_async_context(_place(desk))
+        if order.user:
+            conversation = await _conversation(key, desk.store)
+        files = [await _uploaded(picture, number, model, user) for number, picture in enumerate(order.pictures, 1)]
+        question = Question(order.query, user, conversation, tuple(files), system=order.system)
+        on_ask()
+        events = await stack.enter_async_context(aclosing(model.source.ask(question)))
+        async for event in events:
+            if order.user and isinstance(event, Identified) and event.conversation_id not in ("", conversation):
+                conversation = event.conversation_id
+                await _keep(key, conversation, desk.store)
+            yield event
+
+
+async def _turn(key: ConversationKey, store: Store, stack: AsyncExitStack) -> None:
+    """Answers of one conversation come one after the other."""
+    try:
+        await stack.enter_async_context(store.turn(key))
+    except StoreError as exc:  # an answer out of turn is better than none
+        log.error("turn_not_kept", error=str(exc))
+
+
+@asynccontextmanager
+async def _place(desk: Desk) -> AsyncGenerator[None]:
+    """One of the places for answers that stream at once."""
+    borrower = object()
+    await desk.places.acquire_on_behalf_of(borrower)
+    try:
+        yield
+    finally:
+        desk.places.release_on_behalf_of(borrower)
+
+
+async def _conversation(key: ConversationKey, store: Store) -> str:
+    try:
+        return await store.conversation(key)
+    except StoreError as exc:  # an answer without memory is better than none
+        log.error("conversation_not_read", error=str(exc))
+        return ""
+
+
+async def _keep(key: ConversationKey, conversation: str, store: Store) -> None:
+    try:
+        await store.keep_conversation(key, conversation)
+    except StoreError as exc:
+        log.error("conversation_not_kept", error=str(exc))
+
+
+async def _uploaded(picture: Picture, number: int, model: Model, user: str) -> Upload:
+    file = Download(
+        name=f"picture-{number}.{_ENDINGS[picture.content_type]}",
+        kind=FileKind.IMAGE,
+        content_type=picture.content_type,
+        size=len(picture.content),
+        chunks=_once(picture.content),
+    )
+    return await model.source.upload(file, user)
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content

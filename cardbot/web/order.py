@@ -1,0 +1,191 @@
+"""What a request asks for: its JSON to a question, or to the one sentence that says what is wrong with it. Pure."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from cardbot.web.envelope import without_envelope
+from cardbot.web.refusals import Refusal, Refused, bad_request
+from cardbot.web.requests import (
+    USER_LIMIT,
+    AssistantMessage,
+    ChatRequest,
+    ImagePart,
+    InstructionMessage,
+    Message,
+    TextPart,
+    ToolMessage,
+    UserMessage,
+)
+
+USER_HEADER = "X-User"
+"""Whose conversation it is. Goes before the body's `user`: a gateway that knows who asks can set it for everybody."""
+
+ONLY_WITHIN = (
+    "must be a picture within the request, as data:image/png;base64,… (PNG, JPEG, GIF or WebP, 10 MB at most)."
+    " Addresses are not fetched"
+)
+"""What is said of all other addresses of pictures."""
+
+PICTURE_ONLY = "Please look at the picture."
+"""The question of a message without words: Dify refuses an empty one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that came within a request."""
+
+    content_type: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One question, and how its answer is to be told."""
+
+    model: str
+    user: str
+    """Empty for a question without memory."""
+    query: str
+    system: str = ""
+    pictures: tuple[Picture, ...] = ()
+    stream: bool = False
+    include_usage: bool = False
+
+
+def order_of(body: bytes, user_header: str | None = None) -> Order:
+    """Read a request. Raises `Refused`."""
+    try:
+        request = ChatRequest.model_validate_json(body)
+    except ValidationError as exc:
+        raise Refused(_complaint(exc)) from None
+    user = _of_header(user_header or "") or request.user or ""
+    at = max(number for number, message in enumerate(request.messages) if isinstance(message, UserMessage))
+    question = request.messages[at]
+    query = _words(question)
+    if not user:
+        query = _with_transcript(request.messages[:at], query)
+    options = request.stream_options
+    return Order(
+        model=request.model,
+        user=user,
+        query=query,
+        system="\n\n".join(filter(None, map(_instruction, request.messages))),
+        pictures=tuple(_pictures(question)),
+        stream=bool(request.stream),
+        include_usage=bool(options and options.include_usage),
+    )
+
+
+def _of_header(value: str) -> str:
+    """A name in a header. HTTP has no letters but those of ASCII: who sends others mostly means UTF-8."""
+    try:
+        name = value.encode("latin-1").decode()
+    except UnicodeError:
+        name = value
+    if len(name) > USER_LIMIT:
+        sentence = f"The header {USER_HEADER} must be of {USER_LIMIT} characters at most."
+        raise Refused(bad_request(sentence, param=USER_HEADER))
+    return name
+
+
+def _words(message: Message) -> str:
+    """What a message says, without what a client put before it."""
+    if isinstance(message.content, str):
+        text = message.content
+    else:
+        text = "\n".join(filter(None, (_text(part) for part in message.content or ())))
+    if isinstance(message, UserMessage):
+        text = without_envelope(text)
+        return text if text.strip() else PICTURE_ONLY
+    return text
+
+
+def _text(part: TextPart | ImagePart | Mapping[str, Any]) -> str:
+    match part:
+        case TextPart(text=text) | {"text": str(text)}:
+            return text
+        case _:
+            return ""
+
+
+def _instruction(message: Message) -> str:
+    return _words(message).strip() if isinstance(message, InstructionMessage) else ""
+
+
+def _pictures(message: Message) -> list[Picture]:
+    if isinstance(message.content, str):
+        return []
+    return [_picture(part.image_url.url) for part in message.content or () if isinstance(part, ImagePart)]
+
+
+def _picture(url: str) -> Picture:
+    head, _, content = url.partition(",")
+    return Picture(head.removeprefix("data:").removesuffix(";base64"), base64.b64decode(content))
+
+
+def _with_transcript(before: Sequence[Message], query: str) -> str:
+    """The question with all that was said before, for an app that remembers nothing."""
+    names = {UserMessage: "User", AssistantMessage: "Assistant", ToolMessage: "Tool"}
+    said = [
+        f"{names[type(message)]}: {words}"
+        for message in before
+        if type(message) in names and (words := _words(message).strip())
+    ]
+    if not said:
+        return query
+    return "\n\n".join(["The conversation so far:", *said, "The user's new message:", query])
+
+
+def _complaint(error: ValidationError) -> Refusal:
+    """The first thing that is wrong."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    if problem["type"] == "json_invalid":
+        return bad_request(f"The body is not JSON that can be read: {problem['ctx']['error']}.")
+    if not problem["loc"]:
+        return bad_request("The body must be a JSON object.")
+    param = _param(problem["loc"])
+    match problem["type"]:
+        case "missing":
+            return _missing(param)
+        case "union_tag_not_found":
+            return _missing(f"{param}.{problem['ctx']['discriminator'].strip(chr(39))}")
+        case "union_tag_invalid":
+            param = f"{param}.{problem['ctx']['discriminator'].strip(chr(39))}"
+            return _wrong(param, f"must be one of {problem['ctx']['expected_tags']}")
+        case "literal_error" if param == "n":
+            return _wrong(param, "must be 1: Dify gives one answer")
+        case "string_pattern_mismatch" | "string_too_long" if param.endswith(".url"):
+            return _wrong(param, ONLY_WITHIN)
+        case "string_pattern_mismatch" if param == "user":
+            return _wrong(param, "has control characters")
+        case "string_pattern_mismatch":
+            return _wrong(param, "is empty: there is no question")
+        case "value_error":
+            return _wrong(param, problem["msg"].removeprefix("Value error, "))
+        case _:
+            return _wrong(param, f"is wrong: {problem['msg']}")
+
+
+def _missing(param: str) -> Refusal:
+    return bad_request(f"You must give the parameter {param}.", param=param, code="missing_required_parameter")
+
+
+def _wrong(param: str, what: str) -> Refusal:
+    return bad_request(f"{param} {what}.", param=param, code="invalid_value")
+
+
+def _param(path: Sequence[int | str]) -> str:
+    """The path as OpenAI writes it, `messages[0].content`, without the names of the forms between its parts."""
+    name = ""
+    before: int | str = ""
+    for part in path:
+        if isinstance(part, int):
+            name += f"[{part}]"
+        elif not (isinstance(before, int) or (before == "content" and part in ("words", "parts"))):
+            name += f".{part}" if name else part
+        before = part
+    return name

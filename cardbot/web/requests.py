@@ -1,0 +1,160 @@
+"""The requests that are taken, as OpenAI documents them.
+
+Documented: platform.openai.com/docs/api-reference/chat, read 2026-11. Fields that are not here are ignored: a Dify app
+brings its own model, temperature and tools.
+"""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Discriminator, Field, Tag
+
+from cardbot.web.shapes import Shape
+
+USER_LIMIT = 240
+"""Characters of a user's name. Seen: Dify keeps 255 characters, and ours begins with a few of its own."""
+
+NO_CONTROLS = r"^[^\x00-\x1F\x7F]*$"
+"""A text in one line. Seen: a database does not keep a NUL."""
+
+WORD = r"[^\x00-\x20\x7F\u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000]"
+"""A character that says something. Spelt out, for each kind of regular expression has its own idea of blanks."""
+
+PICTURE_URL = (
+    r"^data:image/(?:png|jpeg|gif|webp);base64,"
+    r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$"
+)
+"""The one form of a picture that is taken. Kinds: those that Dify and OpenAI both take (documented by both)."""
+
+PICTURE_URL_LIMIT = 14 * 1024 * 1024
+"""Characters of a picture's URL: 10 MB in base64, which is as much as Dify takes by default."""
+
+
+class TextPart(Shape):
+    """Words."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ImageUrl(Shape):
+    """A picture, within the request: an address is not fetched, for it could be one of the server's own network."""
+
+    url: Annotated[str, Field(pattern=PICTURE_URL, max_length=PICTURE_URL_LIMIT)]
+
+
+class ImagePart(Shape):
+    """A picture."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+def _form(content: object) -> str:
+    """Content is words, or parts."""
+    return "parts" if isinstance(content, list) else "words"
+
+
+class InstructionMessage(Shape):
+    """How the app is to behave. Goes to the app's input `system_prompt`, or before its first question."""
+
+    role: Literal["system", "developer"]
+    content: Annotated[
+        Annotated[str, Tag("words")] | Annotated[list[TextPart], Tag("parts")],
+        Discriminator(_form),
+    ]
+
+
+def _says_something(parts: list[TextPart | ImagePart]) -> list[TextPart | ImagePart]:
+    if not any(isinstance(part, ImagePart) or re.search(WORD, part.text) for part in parts):
+        raise ValueError("is empty: there is no question")
+    return parts
+
+
+_SAYS_SOMETHING = {
+    "contains": {
+        "anyOf": [
+            {"properties": {"type": {"const": "text"}, "text": {"pattern": WORD}}, "required": ["type", "text"]},
+            {"properties": {"type": {"const": "image_url"}}, "required": ["type"]},
+        ]
+    }
+}
+
+
+class UserMessage(Shape):
+    """A question. It has a word or a picture: Dify refuses an empty one."""
+
+    role: Literal["user"]
+    content: Annotated[
+        Annotated[str, Field(pattern=WORD), Tag("words")]
+        | Annotated[
+            list[Annotated[TextPart | ImagePart, Field(discriminator="type")]],
+            Field(min_length=1, json_schema_extra=_SAYS_SOMETHING),
+            AfterValidator(_says_something),
+            Tag("parts"),
+        ],
+        Discriminator(_form),
+    ]
+
+
+Whatever = Annotated[
+    Annotated[str | None, Tag("words")] | Annotated[list[dict[str, Any]], Tag("parts")],
+    Discriminator(_form),
+]
+"""What is taken from history as it is; of parts, the text."""
+
+
+class AssistantMessage(Shape):
+    """An earlier answer."""
+
+    role: Literal["assistant"]
+    content: Whatever = None
+
+
+class ToolMessage(Shape):
+    """What a tool of the client's said."""
+
+    role: Literal["tool", "function"]
+    content: Whatever = None
+
+
+Message = InstructionMessage | UserMessage | AssistantMessage | ToolMessage
+
+
+def _asks_something(messages: list[Message]) -> list[Message]:
+    if not any(isinstance(message, UserMessage) for message in messages):
+        raise ValueError("has no message of the user: there is no question")
+    return messages
+
+
+class StreamOptions(Shape):
+    """What else a stream tells."""
+
+    include_usage: bool | None = None
+
+
+class ChatRequest(Shape):
+    """The body of `POST /v1/chat/completions`."""
+
+    model: Annotated[str, Field(min_length=1)]
+    messages: Annotated[
+        list[Annotated[Message, Field(discriminator="role")]],
+        Field(
+            min_length=1,
+            description="At least one is the user's. The last of these is the question.",
+            json_schema_extra={"contains": {"properties": {"role": {"const": "user"}}, "required": ["role"]}},
+        ),
+        AfterValidator(_asks_something),
+    ]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: Literal[1] | None = None
+    user: Annotated[
+        str | None,
+        Field(
+            max_length=USER_LIMIT,
+            pattern=NO_CONTROLS,
+            description="Whose conversation it is, unless the header `X-User` says so. Dify remembers it: only the last"
+            " message is asked. Without a user there is no memory: the messages before go along in the question.",
+        ),
+    ] = None

@@ -1,0 +1,164 @@
+"""Starts the front with its Dify apps, and ends it well."""
+
+import math
+import os
+import socket
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+
+import anyio
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from cardbot.dify.client import DifyClient
+from cardbot.errors import CardbotError, DifyError, SettingsError, StoreError
+from cardbot.forms import is_loopback
+from cardbot.ports import Store
+from cardbot.recovery import BEAT_EVERY
+from cardbot.settings import DifySettings, ServeSettings
+from cardbot.store import open_store
+from cardbot.web.answering import FAREWELL
+from cardbot.web.app import front
+from cardbot.web.asking import Desk, Model
+from cardbot.web.gate import Gate
+
+GOODBYE = 2.0
+"""Seconds for the last words to the callers after their answers have ended. Our choice."""
+
+KEEP_ALIVE = 75
+"""Seconds that an idle connection is kept. Our choice: longer than clients keep theirs, so that it is never the server
+that hangs up just when a question comes."""
+
+log = structlog.get_logger(__name__)
+
+
+class CannotListen(CardbotError):
+    """Raised for an address that cannot be listened on. The text says why."""
+
+
+@asynccontextmanager
+async def serve(
+    models: Mapping[str, DifySettings], settings: ServeSettings, *, host: str = "127.0.0.1", port: int = 8000
+) -> AsyncGenerator[str]:
+    """The front, taking requests; yields its address. Leaving lets the answers under way finish, for a while.
+
+    Args:
+        models: the Dify apps, by the names that callers know them by.
+        settings: all else.
+        host: where to listen. Without API keys, this machine only.
+        port: where to listen; 0 takes a free one.
+
+    Raises:
+        SettingsError: others could use it without a key.
+        CannotListen: the address cannot be listened on.
+        StoreError: the store cannot be opened.
+    """
+    if not settings.api_keys and not is_loopback(host):
+        raise SettingsError(
+            [
+                f"CARDBOT_API_KEYS is missing: without keys only this machine is answered, and --host {host} is open to"
+                " others."
+            ]
+        )
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(listening(host, port))
+        store = await stack.enter_async_context(open_store(settings.store))
+        clients = {name: await stack.enter_async_context(DifyClient.of(app)) for name, app in models.items()}
+        apps = {name: Model(name=name, source=dify, app=dify.fingerprint) for name, dify in clients.items()}
+        desk = Desk(store=store, places=anyio.CapacityLimiter(settings.max_answers))
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        stack.callback(tasks.cancel_scope.cancel)
+        tasks.start_soon(_live, store)
+        for name, dify in clients.items():
+            tasks.start_soon(_introduce, name, dify)
+        address = await stack.enter_async_context(
+            served(apps, desk, Gate(settings.api_keys), listener, drain=settings.drain_seconds)
+        )
+        log.info("serving", address=address, models=list(apps), keys=len(settings.api_keys))
+        yield address
+
+
+@asynccontextmanager
+async def served(
+    models: Mapping[str, Model], desk: Desk, gate: Gate, listener: socket.socket, *, drain: float
+) -> AsyncGenerator[str]:
+    """The front of these models on a socket that listens; yields its address.
+
+    On leaving, no new requests are taken, and the answers under way have `drain` seconds to finish. Those that do not
+    end with an error, and are stopped at Dify.
+    """
+    leaving, ended = anyio.Event(), anyio.Event()
+    app = front(models, desk, gate, leaving)
+    server = _Server(_config(app, drain + FAREWELL + GOODBYE))
+
+    async def run() -> None:
+        with anyio.CancelScope(shield=True):  # it ends when told below, and closes its connections first
+            await server.serve([listener])
+        ended.set()
+        tasks.cancel_scope.cancel()
+
+    host, port = listener.getsockname()[:2]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run)
+        try:
+            yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        finally:
+            server.should_exit = True
+            with anyio.move_on_after(drain, shield=True):
+                await ended.wait()
+            leaving.set()
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the command's business: it leaves what runs here."""
+        yield
+
+
+def _config(app: ASGIApp, patience: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=math.ceil(patience),
+    )
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family)
+    except OSError as exc:
+        why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else str(exc)
+        raise CannotListen(f"{host} port {port} cannot be used: {why}. --port 0 takes a free one.") from exc
+    with listener:
+        yield listener
+
+
+async def _live(store: Store) -> None:
+    """Show that this process lives, also to the end of its last answer: the dead lose their place in line."""
+    while True:
+        try:
+            await store.beat()
+        except StoreError as exc:
+            log.error("life_not_shown", error=str(exc))
+        await anyio.sleep(BEAT_EVERY)
+
+
+async def _introduce(name: str, dify: DifyClient) -> None:
+    """Say which app answers, or what is wrong with it, before the first question."""
+    try:
+        app = await dify.info()
+    except DifyError as exc:
+        log.error("dify_not_ready", model=name, error=str(exc), remedy="run `cardbot ask hello` to see what to change")
+        return
+    log.info("dify_ready", model=name, app=app.name, mode=app.mode, version=app.version)

@@ -1,0 +1,154 @@
+"""What people say to answers that are under way: stop, this button, this for the form.
+
+A process hears what is said in it at once. What nobody here listens for is left in the store, for the process that
+shows the answer: a press on a card comes to any of the connections.
+"""
+
+import json
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import anyio
+import structlog
+
+from cardbot.errors import StoreError
+from cardbot.ports import Store
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks for words from other processes. Our choice: who presses Stop waits no longer, and it is one
+small question to the store, asked only while there are several processes and an answer is under way."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One thing said: the action of a button (or of a command), or a text that was typed."""
+
+    person: str
+    """Who says it: the staff id, or what stands in for it."""
+    action: str = ""
+    text: str = ""
+    at: float = 0.0
+    """When it was written, Unix time in seconds by DingTalk's clock; 0.0 for a press, which names its answer."""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, word: str) -> "Word":
+        """Raises `StoreError` for what another version of cardbot may have left."""
+        try:
+            return cls(**json.loads(word))
+        except (ValueError, TypeError):
+            raise StoreError("The store holds a word that this version cannot read.") from None
+
+
+class Leaving(Exception):
+    """Raised to whoever waits for a word when the program is about to end."""
+
+
+class Ear:
+    """What is said to one answer: nothing that was written before its question."""
+
+    def __init__(self, since: float) -> None:
+        self._since = since
+        self._heard: deque[Word] = deque()
+        self._news = anyio.Event()
+        self._over = False
+
+    def hear(self, word: Word) -> None:
+        """One more. Never waits."""
+        if not 0 < word.at < self._since:
+            self._heard.append(word)
+            self._news.set()
+
+    def close(self) -> None:
+        """No more will come."""
+        self._over = True
+        self._news.set()
+
+    async def next(self) -> Word:
+        """The next word. Raises `Leaving` when none will come any more."""
+        while not self._heard:
+            if self._over:
+                raise Leaving
+            self._news = anyio.Event()
+            await self._news.wait()
+        return self._heard.popleft()
+
+
+class Words:
+    """Brings words to the answers that they are meant for."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._ears: defaultdict[str, list[Ear]] = defaultdict(list)
+        self._alone = True
+        self._over = False
+
+    def share(self, processes: int) -> None:
+        """So many processes show answers for this app."""
+        self._alone = processes <= 1
+
+    @contextmanager
+    def heard_at(self, *addresses: str, since: float = 0.0) -> Iterator[Ear]:
+        """Listen at these addresses. `since` is when the question was written."""
+        ear = Ear(since)
+        if self._over:
+            ear.close()
+        for address in addresses:
+            self._ears[address].append(ear)
+        try:
+            yield ear
+        finally:
+            for address in addresses:
+                self._ears[address].remove(ear)
+                if not self._ears[address]:
+                    del self._ears[address]
+
+    async def say(self, address: str, word: Word) -> bool:
+        """Returns whether somebody hears it, or one of the other processes may."""
+        if self._bring(address, word):
+            return True
+        if not self._alone:
+            await self._post(address, word)
+        return not self._alone
+
+    async def press(self, reply_id: str, word: Word) -> None:
+        """Say something to one answer, wherever it is: a process that began a moment ago is not known yet."""
+        if not self._bring(reply_id, word):
+            await self._post(reply_id, word)
+
+    async def _post(self, address: str, word: Word) -> None:
+        try:
+            await self._store.post(address, word.to_json())
+        except StoreError as exc:
+            log.error("word_not_posted", error=str(exc))
+
+    def close(self) -> None:
+        """Nobody need wait for a word any more: the program is about to end."""
+        self._over = True
+        for ears in self._ears.values():
+            for ear in ears:
+                ear.close()
+
+    async def keep_collecting(self) -> None:
+        """Bring what other processes left for the answers of this one, until cancelled."""
+        while True:
+            await anyio.sleep(LOOK_EVERY)
+            if self._alone or not self._ears:
+                continue
+            try:
+                for address, word in await self._store.collect(list(self._ears)):
+                    self._bring(address, Word.from_json(word))
+            except StoreError as exc:
+                log.error("words_not_collected", error=str(exc))
+
+    def _bring(self, address: str, word: Word) -> bool:
+        ears = self._ears.get(address, [])
+        for ear in ears:
+            ear.hear(word)
+        return bool(ears)

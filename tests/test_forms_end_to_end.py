@@ -1,0 +1,161 @@
+"""A workflow that waits for a person, through the whole bot: shown in the card, filled in there, gone on with there."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import anyio
+import pytest
+
+from cardbot.bot import Bot
+from cardbot.playground.dify import Pause, Script
+from cardbot.playground.platform.cards import Card, State
+from cardbot.recovery import BEAT_EVERY
+from cardbot.texts import EN
+from tests.desk import Desk, desk
+
+pytestmark = pytest.mark.anyio
+
+NOTE = {"type": "paragraph", "output_variable_name": "note"}
+FLOWS = ["advanced-chat", "workflow"]
+
+
+def purchase(*inputs: Mapping[str, str], then: str = " Bought.") -> Script:
+    return Script("The boat costs 9.", pause=Pause(then=Script(then), content="Buy it?", inputs=inputs))
+
+
+async def waiting(there: Desk, words: str = "Buy it?", number: int = 0) -> Card:
+    """The card, once it shows the form and its buttons."""
+
+    def shown() -> list[Card]:
+        cards = list(there.platform.cards.values())[number : number + 1]
+        return [card for card in cards if words in card.content and len(card.buttons) == 3]
+
+    await there.platform.wait_for(shown, timeout=10)
+    return shown()[0]
+
+
+def asks() -> dict[str, object]:
+    return {"app": "advanced-chat", "version": "1.14.1"}
+
+
+@pytest.mark.parametrize("app", FLOWS)
+async def test_a_press_goes_on_in_the_same_card(app: str) -> None:
+    inputs = [{"paragraph": {"variable": "query", "required": True}}] if app == "workflow" else []
+    async with desk(dify={"app": app, "inputs": inputs}) as there:
+        there.dify.default = purchase()
+        await there.platform.say("buy a boat")
+        card = await waiting(there)
+        assert [button.label for button in card.buttons] == ["Approve", "Reject", EN.stop]
+        await there.platform.click(card, "form:approve")
+        await there.ended(within=10)
+        assert card.state is State.DONE
+        assert card.content == "The boat costs 9. Bought."
+        assert len(there.platform.cards) == 1
+        assert there.platform.replies == []
+        assert there.platform.violations == []
+
+
+async def test_a_field_is_typed_and_the_form_shows_it() -> None:
+    async with desk(dify=asks()) as there:
+        there.dify.default = purchase(NOTE)
+        await there.platform.say("buy a boat")
+        card = await waiting(there)
+        assert EN.fill_in.format(fields="note") in card.content
+        await there.platform.say("a red one")
+        await there.platform.wait_for(lambda: "note: a red one" in card.content)
+        await there.platform.say("Approve")
+        await there.ended(within=10)
+        assert card.content.endswith(" Bought.")
+        assert len(there.platform.cards) == 1
+        submitted = [request.body for request in there.dify.requests if "/form/human_input/" in request.path]
+        assert [(body or {})["inputs"] for body in submitted if body] == [{"note": "a red one"}]
+
+
+async def test_without_cards_the_form_is_a_plain_reply_and_can_be_answered() -> None:
+    async with desk(dify=asks(), DINGTALK_CARD_TEMPLATE_ID="") as there:
+        there.dify.default = purchase()
+        await there.platform.say("buy a boat")
+        await there.platform.wait_for(lambda: there.platform.replies)
+        assert "Buy it?" in there.platform.replies[0].text
+        assert "Approve / Reject" in there.platform.replies[0].text
+        await there.platform.say("approve")
+        await there.platform.wait_for(lambda: len(there.platform.replies) == 2, timeout=10)
+        assert there.platform.replies[1].text == "The boat costs 9. Bought."
+
+
+async def test_a_question_is_answered_while_another_run_waits() -> None:
+    async with desk(dify=asks()) as there:
+        there.dify.answers.append(purchase())
+        there.dify.default = Script("It is sunny.")
+        await there.platform.say("buy a boat")
+        first = await waiting(there)
+        await there.platform.say("How is the weather?")
+        await there.ended()
+        second = list(there.platform.cards.values())[1]
+        assert (first.state, second.content) == (State.WRITING, "It is sunny.")
+        await there.platform.click(first, "form:reject")
+        await there.ended(2, within=10)
+        assert there.platform.violations == []
+
+
+async def test_the_next_start_shows_a_form_again_that_was_left_waiting(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'cardbot.db'}"
+    async with desk(dify=asks(), CARDBOT_STORE=store) as there:
+        there.dify.default = purchase()
+        await there.platform.say("buy a boat")
+        card = await waiting(there)
+        there.leave.set()
+        await there.platform.wait_for(lambda: there.platform.sockets == 0)
+        assert card.state is State.WRITING
+        leave = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Bot(there.settings).run, leave)
+            await there.platform.connected()
+            before = len(there.platform.calls)
+            await there.platform.wait_for(
+                lambda: any(call.path == "/v1.0/card/instances" for call in there.platform.calls[before:]), timeout=10
+            )
+            await there.platform.click(card, "form:approve")
+            await there.ended(within=10)
+            leave.set()
+        assert card.content == "The boat costs 9. Bought."
+        assert len(there.platform.cards) == 1
+
+
+async def test_what_is_typed_comes_to_the_process_that_shows_the_form(tmp_path: Path) -> None:
+    """DingTalk chooses a connection at random, so eight forms miss their process but for one time in 256."""
+    store = f"sqlite:///{tmp_path / 'cardbot.db'}"
+    async with desk(dify=asks(), CARDBOT_STORE=store) as there, anyio.create_task_group() as tasks:
+        tasks.start_soon(Bot(there.settings).run, there.leave)
+        await there.platform.connected(2)
+        await anyio.sleep(BEAT_EVERY + 0.5)  # until each knows of the other
+        there.dify.default = purchase()
+        people = [f"user{number:04}" for number in range(8)]
+        for person in people:
+            await there.platform.say("buy a boat", user=person)
+        for number in range(len(people)):
+            await waiting(there, number=number)
+        for person in people:
+            await there.platform.say("approve", user=person)
+        await there.ended(len(people), within=20)
+        assert len(there.platform.cards) == len(people)
+        assert all(card.content.endswith(" Bought.") for card in there.platform.cards.values())
+        there.leave.set()
+
+
+async def test_stop_ends_a_run_that_waits() -> None:
+    async with desk(dify=asks()) as there:
+        there.dify.default = purchase()
+        await there.platform.say("buy a boat")
+        card = await waiting(there)
+        await there.platform.click(card, "stop")
+        await there.ended()
+        assert card.content == f"The boat costs 9.\n\n{EN.stopped}"
+
+
+async def test_a_form_that_nobody_fills_in_ends_by_its_time() -> None:
+    async with desk(dify=asks()) as there:
+        there.dify.default = Script("Draft.", pause=Pause(content="Buy it?", expires_in=1.0))
+        await there.platform.say("buy a boat")
+        await there.ended(within=10)
+        assert there.finals == [f"Draft.\n\nBuy it?\n\n{EN.expired}"]

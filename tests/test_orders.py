@@ -1,0 +1,358 @@
+"""Stop, forms that wait for a person, and commands: the story of one message when somebody interferes."""
+
+import time
+from dataclasses import replace
+
+import anyio
+
+from cardbot.commands import Command
+from cardbot.errors import DifyRejected, DifyUnreachable
+from cardbot.events import Event, FormRequested, Identified, MessageEnded, RunFinished, RunPaused, TextDelta
+from cardbot.messages import Incoming
+from cardbot.open_reply import OpenReply
+from cardbot.orders import fills_in, obey
+from cardbot.ports import STOP
+from cardbot.reply import STOPPING, reply, resume
+from cardbot.texts import EN
+from cardbot.words import Word
+from tests.story import CHAT, HELLO, Source, World
+from tests.values import DIRECT, GROUP, direct
+from tests.virtual import in_virtual_time
+
+ADA = "user0001"
+LONG: list[Event | Exception] = [CHAT, *[TextDelta(f"{number} ") for number in range(60)], MessageEnded()]
+FORM = FormRequested(
+    "Approve",
+    "Send it? Note: {{#$output.note#}}",
+    ({"type": "paragraph", "output_variable_name": "note"},),
+    ({"id": "yes", "title": "Send", "button_style": "primary"}, {"id": "no", "title": "Drop"}),
+    "token-1",
+)
+PLAIN_FORM = replace(FORM, content="Send it?", inputs=())
+RUN = Identified("c-1", "m-1", "t-1", "run-1")
+
+
+def pausing(form: FormRequested = FORM) -> list[Event | Exception]:
+    return [RUN, TextDelta("Draft."), form, RunPaused()]
+
+
+async def press(world: World, action: str, *, person: str = ADA, incoming: Incoming = DIRECT) -> bool:
+    return await world.desk.words.say(world.desk.address(incoming), Word(person, action=action))
+
+
+class TestStop:
+    @in_virtual_time
+    async def test_a_stopped_answer_keeps_its_text_and_says_so(self) -> None:
+        world = World(Source(LONG))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(4.5)
+            assert await press(world, STOP)
+        assert world.screen.cards[0].final == ("done", f"0 1 2\n\n{EN.stopped}")
+
+    @in_virtual_time
+    async def test_dify_is_told_to_stop_as_the_user_who_asked(self) -> None:
+        world = World(Source(LONG))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(4.5)
+            await press(world, STOP)
+        assert world.source.stopped == [("t-1", world.source.questions[0].user)]
+
+    @in_virtual_time
+    async def test_the_rest_of_the_stream_is_read_for_a_while_because_dify_keeps_the_answer_only_then(self) -> None:
+        world = World(Source(LONG))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(4.5)
+            await press(world, STOP)
+            assert world.source.closed == 0
+            await anyio.sleep(STOPPING - 0.1)
+            assert world.source.closed == 0
+            await anyio.sleep(0.2)
+            assert world.source.closed == 1
+
+    @in_virtual_time
+    async def test_a_stream_that_ends_soon_after_the_stop_is_not_waited_for_longer(self) -> None:
+        world = World(Source([CHAT, TextDelta("a"), TextDelta("b"), MessageEnded()]))
+        began = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(2.5)
+            await press(world, STOP)
+        assert anyio.current_time() - began < 5
+        assert world.screen.cards[0].final == ("done", f"a\n\n{EN.stopped}")
+
+    @in_virtual_time
+    async def test_a_failure_after_the_stop_is_no_failure_of_the_answer(self) -> None:
+        world = World(Source([CHAT, TextDelta("a"), TextDelta("b"), DifyUnreachable("gone")]))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(2.5)
+            await press(world, STOP)
+        assert world.screen.cards[0].final == ("done", f"a\n\n{EN.stopped}")
+
+    @in_virtual_time
+    async def test_a_dify_that_cannot_be_told_costs_nothing_but_time(self) -> None:
+        class Deaf(Source):
+            async def stop(self, task_id: str, user: str) -> None:
+                raise DifyUnreachable("away")
+
+        world = World(Deaf(LONG))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(3.5)
+            await press(world, STOP)
+        assert world.screen.cards[0].final == ("done", f"0 1\n\n{EN.stopped}")
+
+    @in_virtual_time
+    async def test_what_waits_in_line_is_stopped_before_it_is_asked(self) -> None:
+        world = World(Source(LONG))
+        async with world.memory.turn(world.desk.key(DIRECT)), anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(1)
+            await press(world, STOP)
+            await anyio.sleep(1)
+            assert world.screen.cards[0].final == ("done", EN.stopped)
+        assert world.source.questions == []
+
+    @in_virtual_time
+    async def test_nobody_but_the_asker_stops_an_answer(self) -> None:
+        world = World(Source(HELLO))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(2.5)
+            await press(world, STOP, person="somebody")
+        assert world.screen.cards[0].final == ("done", "Hello")
+
+    @in_virtual_time
+    async def test_a_stop_for_another_conversation_is_none_for_this(self) -> None:
+        world = World(Source(HELLO))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(2.5)
+            assert not await press(world, STOP, incoming=GROUP)
+        assert world.screen.cards[0].final == ("done", "Hello")
+
+    @in_virtual_time
+    async def test_the_next_message_is_answered_as_if_nothing_had_been(self) -> None:
+        world = World(Source(LONG))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(3.5)
+            await press(world, STOP)
+        world.source.says = HELLO
+        await reply(direct(message_id="msg-2"), world.desk)
+        assert world.screen.cards[1].final == ("done", "Hello")
+        assert world.source.questions[1].conversation_id == "c-1"
+
+
+class TestForms:
+    @in_virtual_time
+    async def test_a_run_goes_on_in_the_same_card_when_an_action_is_pressed(self) -> None:
+        world = World(Source(pausing(PLAIN_FORM), goes_on=[TextDelta(" Sent."), RunFinished("succeeded")]))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            assert world.screen.cards[0].final is None
+            assert "Send it?" in world.screen.cards[0].texts[-1]
+            assert world.screen.cards[0].buttons[-1] == ["form:yes", "form:no", STOP]
+            await press(world, "form:yes")
+        assert len(world.screen.cards) == 1
+        assert world.screen.cards[0].final == ("done", "Draft. Sent.")
+        user = world.source.questions[0].user
+        assert world.source.handed_in == [("token-1", "yes", {}, user)]
+
+    @in_virtual_time
+    async def test_the_form_offers_nothing_any_more_once_it_is_handed_in(self) -> None:
+        world = World(Source(pausing(PLAIN_FORM), goes_on=[TextDelta(" Sent."), RunFinished("succeeded")]))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            await press(world, "form:no")
+            await anyio.sleep(0.1)
+            assert world.screen.cards[0].buttons[-1] == [STOP]
+            assert world.screen.cards[0].texts[-1] == f"Draft.\n\n{EN.chosen.format(action='Drop')}"
+
+    @in_virtual_time
+    async def test_fields_are_filled_in_by_what_is_typed_and_the_action_by_its_name(self) -> None:
+        world = World(Source(pausing(), goes_on=[TextDelta(" Sent."), RunFinished("succeeded")]))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            assert await fills_in(direct(text="by noon"), world.desk)
+            await anyio.sleep(1)
+            assert "by noon" in world.screen.cards[0].texts[-1]
+            assert world.screen.cards[0].final is None
+            assert await fills_in(direct(text="send"), world.desk)
+        assert world.source.handed_in[0][1:3] == ("yes", {"note": "by noon"})
+
+    @in_virtual_time
+    async def test_an_action_pressed_too_early_counts_when_the_fields_are_there(self) -> None:
+        world = World(Source(pausing(), goes_on=[RunFinished("succeeded")]))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            await press(world, "form:no")
+            await anyio.sleep(1)
+            assert world.source.handed_in == []
+            assert EN.fill_in.format(fields="note") in world.screen.cards[0].texts[-1]
+            await fills_in(direct(text="too late"), world.desk)
+        assert world.source.handed_in[0][1:3] == ("no", {"note": "too late"})
+
+    @in_virtual_time
+    async def test_a_message_that_no_action_has_the_name_of_is_a_question(self) -> None:
+        world = World(Source(pausing(PLAIN_FORM), goes_on=[RunFinished("succeeded")]))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            assert not await fills_in(direct(text="What is this about?"), world.desk)
+            assert await fills_in(direct(text=" SEND "), world.desk)
+
+    @in_virtual_time
+    async def test_a_question_is_answered_while_the_form_waits(self) -> None:
+        world = World(Source(pausing(PLAIN_FORM), goes_on=[RunFinished("succeeded")]))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            world.source.says = HELLO
+            await reply(direct(message_id="msg-2"), world.desk)
+            assert world.screen.cards[1].final == ("done", "Hello")
+            await press(world, "form:yes")
+        assert world.screen.cards[0].final == ("done", "Draft.")
+
+    @in_virtual_time
+    async def test_others_neither_press_nor_type(self) -> None:
+        world = World(Source(pausing(), goes_on=[RunFinished("succeeded")]))
+        bob = replace(DIRECT, text="send", sender=replace(DIRECT.sender, staff_id="user0002"))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            assert not await fills_in(bob, world.desk)
+            await press(world, "form:yes", person="user0002")
+            await anyio.sleep(5)
+            assert world.source.handed_in == []
+            tasks.cancel_scope.cancel()
+
+    @in_virtual_time
+    async def test_a_form_that_nobody_fills_in_ends_by_its_time(self) -> None:
+        world = World(Source(pausing(replace(PLAIN_FORM, expires_at=time.time() + 60))))
+        await reply(DIRECT, world.desk)
+        assert world.screen.cards[0].final == ("done", f"Draft.\n\nSend it?\n\n{EN.expired}")
+        assert not await fills_in(direct(text="send"), world.desk)
+
+    @in_virtual_time
+    async def test_a_form_without_a_token_is_somebody_elses_business(self) -> None:
+        world = World(Source(pausing(replace(PLAIN_FORM, token=""))))
+        await reply(DIRECT, world.desk)
+        assert world.screen.cards[0].final == ("done", f"Draft.\n\nSend it?\n\n{EN.paused}")
+
+    @in_virtual_time
+    async def test_a_second_form_of_the_same_run_is_shown_too(self) -> None:
+        second = replace(PLAIN_FORM, content="Really?", token="token-2")
+        world = World(Source(pausing(PLAIN_FORM), goes_on=[TextDelta(" Hm."), second, RunPaused()]))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            await press(world, "form:yes")
+            await anyio.sleep(10)
+            assert "Really?" in world.screen.cards[0].texts[-1]
+            world.source.goes_on = [RunFinished("succeeded")]
+            await press(world, "form:no")
+        assert [token for token, *_ in world.source.handed_in] == ["token-1", "token-2"]
+        assert world.screen.cards[0].final == ("done", "Draft. Hm.")
+
+    @in_virtual_time
+    async def test_a_form_that_dify_does_not_take_any_more_is_an_answer_that_failed(self) -> None:
+        gone = DifyRejected("x", status=412, code="submitted", detail="already submitted")
+        world = World(Source(pausing(PLAIN_FORM), goes_on=[gone]))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            await press(world, "form:yes")
+        assert world.screen.cards[0].final == ("failed", f"Draft.\n\n{EN.failed.format(reason='already submitted')}")
+
+    @in_virtual_time
+    async def test_stop_ends_the_wait(self) -> None:
+        world = World(Source(pausing(PLAIN_FORM)))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            await press(world, STOP)
+        assert world.screen.cards[0].final == ("done", f"Draft.\n\n{EN.stopped}")
+        assert world.source.stopped == [("t-1", world.source.questions[0].user)]
+        assert not await fills_in(direct(text="send"), world.desk)
+
+    @in_virtual_time
+    async def test_without_a_card_the_form_comes_as_a_plain_reply(self) -> None:
+        world = World(Source(pausing(PLAIN_FORM), goes_on=[TextDelta(" Sent."), RunFinished("succeeded")]))
+        world.screen.lost_at = 0
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            assert "Send it?" in world.screen.replies[0]
+            assert await fills_in(direct(text="send"), world.desk)
+        assert world.source.handed_in[0][1] == "yes"
+
+    @in_virtual_time
+    async def test_a_program_that_ends_leaves_the_form_to_the_next(self) -> None:
+        world = World(Source(pausing(PLAIN_FORM)))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            world.desk.words.close()
+        assert world.memory.dropped == []
+        assert world.screen.cards[0].final is None
+        left = world.memory.open[-1]
+        assert (left.form, left.text) == (PLAIN_FORM, "Draft.")
+        later = World(Source(goes_on=[TextDelta(" Sent."), RunFinished("succeeded")]))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(resume, "r-1", OpenReply.from_json(left.to_json()), later.desk)
+            await anyio.sleep(10)
+            assert "Send it?" in later.screen.cards[0].texts[-1]
+            await press(later, "form:yes")
+        assert later.screen.cards[0].final == ("done", "Draft. Sent.")
+        assert later.source.questions == []
+
+    @in_virtual_time
+    async def test_a_form_that_is_handed_in_is_not_waited_for_again(self) -> None:
+        world = World(Source(pausing(PLAIN_FORM), goes_on=[TextDelta(" Sent."), RunFinished("succeeded")]))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            await press(world, "form:yes")
+            await anyio.sleep(0.5)
+            assert world.memory.open[-1].form is None
+
+
+class TestCommands:
+    @in_virtual_time
+    async def test_a_new_conversation_forgets_the_old_one(self) -> None:
+        world = World(Source(HELLO))
+        await reply(DIRECT, world.desk)
+        await obey(Command.NEW, direct(text="/new"), world.desk, new_words=["/new"])
+        await reply(direct(message_id="msg-2"), world.desk)
+        assert [question.conversation_id for question in world.source.questions] == ["", ""]
+        assert world.screen.replies == [EN.renewed]
+
+    @in_virtual_time
+    async def test_help_names_the_words_that_begin_anew(self) -> None:
+        world = World(Source())
+        await obey(Command.HELP, direct(text="/help"), world.desk, new_words=["/new", "neu"])
+        assert "/new / neu" in world.screen.replies[0]
+
+    @in_virtual_time
+    async def test_stop_without_an_answer_says_that_there_is_none(self) -> None:
+        world = World(Source())
+        await obey(Command.STOP, direct(text="/stop"), world.desk, new_words=[])
+        assert world.screen.replies == [EN.nothing_to_stop]
+
+    @in_virtual_time
+    async def test_stop_with_an_answer_says_nothing_more_than_the_card(self) -> None:
+        world = World(Source(LONG))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(3.5)
+            await obey(Command.STOP, direct(text="/stop"), world.desk, new_words=[])
+        assert world.screen.replies == []
+        assert world.screen.cards[0].final == ("done", f"0 1\n\n{EN.stopped}")

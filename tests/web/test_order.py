@@ -1,0 +1,203 @@
+"""Requests to questions, and what is said of wrong ones."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cardbot.web.order import PICTURE_ONLY, Order, Picture, order_of
+from cardbot.web.refusals import Refused
+from cardbot.web.requests import USER_LIMIT
+from tests.web.stand import user
+
+PNG = b"\x89PNG\r\n\x1a\n0123"
+PICTURE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{base64.b64encode(PNG).decode()}"}}
+
+
+def order(*messages: Any, header: str | None = None, **more: Any) -> Order:
+    return order_of(json.dumps({"model": "dify", "messages": messages, **more}).encode(), header)
+
+
+def complaint(body: Any) -> tuple[str | None, str]:
+    """The parameter that is named, and what is said of it."""
+    with pytest.raises(Refused) as caught:
+        order_of(body if isinstance(body, bytes) else json.dumps(body).encode())
+    refusal = caught.value.refusal
+    assert (refusal.status, refusal.type) == (400, "invalid_request_error")
+    return refusal.param, refusal.message
+
+
+def test_one_message_is_the_question() -> None:
+    assert order(user("hello")) == Order(model="dify", user="", query="hello")
+
+
+def test_instructions_go_apart() -> None:
+    messages = [{"role": "system", "content": "Be brief."}, user("hi"), {"role": "developer", "content": "In verse."}]
+    assert (order(*messages).system, order(*messages).query) == ("Be brief.\n\nIn verse.", "hi")
+
+
+def test_with_a_user_only_the_last_message_is_asked() -> None:
+    messages = [user("one"), {"role": "assistant", "content": "1"}, user("two"), {"role": "assistant", "content": "2"}]
+    assert order(*messages, user="ada").query == "two"
+
+
+def test_without_a_user_what_was_said_before_goes_along() -> None:
+    messages = [
+        user("one"),
+        {"role": "assistant", "content": None, "tool_calls": []},
+        {"role": "tool", "content": "22 °C", "tool_call_id": "1"},
+        {"role": "assistant", "content": [{"type": "text", "text": "1"}]},
+        user("two"),
+    ]
+    assert order(*messages).query == (
+        "The conversation so far:\n\nUser: one\n\nTool: 22 °C\n\nAssistant: 1\n\nThe user's new message:\n\ntwo"
+    )
+
+
+def test_parts_of_text_are_lines() -> None:
+    parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    assert order(user(parts)).query == "one\ntwo"
+
+
+def test_a_picture_goes_along_decoded() -> None:
+    asked = order(user([{"type": "text", "text": "What is this?"}, PICTURE]))
+    assert (asked.query, asked.pictures) == ("What is this?", (Picture("image/png", PNG),))
+
+
+def test_a_picture_without_words_has_a_question_of_ours() -> None:
+    assert order(user([{"type": "text", "text": ""}, PICTURE])).query == PICTURE_ONLY
+
+
+def test_pictures_of_earlier_messages_stay_there() -> None:
+    assert order(user([PICTURE]), user("and?"), user="ada").pictures == ()
+
+
+def test_no_representation_shows_a_picture() -> None:
+    assert "PNG" not in repr(order(user([PICTURE])))
+
+
+def test_the_envelope_of_a_client_is_taken_off() -> None:
+    assert order(user("[Wed 2026-03-04 15:56 GMT+8] hello")).query == "hello"
+
+
+def test_the_header_goes_before_the_body() -> None:
+    assert order(user("hi"), header="header", user="body").user == "header"
+    assert order(user("hi"), header="", user="body").user == "body"
+
+
+def test_a_name_in_the_header_is_utf_8() -> None:
+    assert order(user("hi"), header="艾达".encode().decode("latin-1")).user == "艾达"
+    assert order(user("hi"), header="Ren\xe9").user == "René"
+
+
+def test_fields_that_dify_decides_are_ignored() -> None:
+    assert order(user("hi"), temperature=2, tools=[{"type": "function"}], max_tokens="x", n=None).query == "hi"
+
+
+def body(*messages: Any, **more: Any) -> dict[str, Any]:
+    return {"model": "dify", "messages": list(messages) or [user("hi")], **more}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "param", "said"),
+    [
+        (b"", None, "not JSON"),
+        (b"{", None, "not JSON"),
+        (b'{"model": "\\ud800"}', None, "not JSON"),
+        (b"\xff", None, "not JSON"),
+        (b"[" * 100_000, None, "not JSON"),
+        ([], None, "must be a JSON object"),
+        ({"messages": [user("hi")]}, "model", "You must give"),
+        ({"model": "dify"}, "messages", "You must give"),
+        (body(model=""), "model", "at least 1"),
+        (body(model=1), "model", "valid string"),
+        ({"model": "dify", "messages": []}, "messages", "at least 1 item"),
+        (body("hi"), "messages[0]", "object"),
+        (body({"content": "hi"}), "messages[0].role", "You must give"),
+        (body({"role": "robot", "content": "hi"}), "messages[0].role", "must be one of 'system', 'developer', 'user'"),
+        (body({"role": "system", "content": "hi"}), "messages", "no message of the user"),
+        (body({"role": "user"}), "messages[0].content", "You must give"),
+        (body(user("hi"), user(" \n")), "messages[1].content", "is empty"),
+        (body(user([])), "messages[0].content", "at least 1 item"),
+        (body(user([{"type": "text", "text": " "}])), "messages[0].content", "is empty"),
+        (body(user([{"type": "text"}])), "messages[0].content[0].text", "You must give"),
+        (body(user([{"type": "text", "text": 1}])), "messages[0].content[0].text", "valid string"),
+        (
+            body(user([PICTURE, {"type": "input_audio", "input_audio": {}}])),
+            "messages[0].content[1].type",
+            "must be one of 'text', 'image_url'",
+        ),
+        (body(user([{"type": "file", "file": {}}])), "messages[0].content[0].type", "must be one of"),
+        (
+            body(user([{"type": "image_url", "image_url": {"url": "https://10.0.0.1/a.png"}}])),
+            "messages[0].content[0].image_url.url",
+            "Addresses are not fetched",
+        ),
+        (
+            body(user([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAA"}}])),
+            "messages[0].content[0].image_url.url",
+            "data:image/png;base64,…",
+        ),
+        (
+            body(user([{"type": "image_url", "image_url": {"url": "data:image/svg+xml;base64,AAAA"}}])),
+            "messages[0].content[0].image_url.url",
+            "PNG, JPEG, GIF or WebP",
+        ),
+        (body(user([{"type": "image_url", "image_url": "x"}])), "messages[0].content[0].image_url", "object"),
+        (body(n=2), "n", "n must be 1"),
+        (body(stream="yes"), "stream", "valid boolean"),
+        (body(stream_options={"include_usage": 1}), "stream_options.include_usage", "valid boolean"),
+        (body(user=1), "user", "valid string"),
+        (body(user="a\0b"), "user", "control characters"),
+        (body(user="x" * (USER_LIMIT + 1)), "user", f"at most {USER_LIMIT}"),
+    ],
+)
+def test_what_is_wrong_is_named(wrong: Any, param: str | None, said: str) -> None:
+    named, message = complaint(wrong)
+    assert named == param
+    assert said in message
+
+
+def test_a_picture_that_is_too_large_is_refused() -> None:
+    url = "data:image/png;base64," + "AAAA" * (4 * 1024 * 1024)
+    param, message = complaint(body(user([{"type": "image_url", "image_url": {"url": url}}])))
+    assert (param, "10 MB at most" in message) == ("messages[0].content[0].image_url.url", True)
+
+
+def test_a_user_of_the_header_has_a_limit_too() -> None:
+    with pytest.raises(Refused) as caught:
+        order(user("hi"), header="x" * (USER_LIMIT + 1))
+    assert caught.value.refusal.param == "X-User"
+
+
+def test_a_complaint_does_not_repeat_what_was_said() -> None:
+    _, message = complaint(body(user([{"type": "text", "text": {"secret": "hunter2"}}])))
+    assert "hunter2" not in message
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "content", "type"]), inner),
+    max_leaves=8,
+)
+ROLES = st.sampled_from(["user", "system", "assistant", "tool", "x"])
+MESSAGES = st.lists(st.fixed_dictionaries({"role": ROLES, "content": JSON}) | JSON, max_size=4)
+
+
+@given(st.fixed_dictionaries({"model": st.text()}, optional={"messages": MESSAGES, "user": JSON, "n": JSON}))
+def test_any_json_is_a_question_or_a_complaint(request: dict[str, Any]) -> None:
+    content = json.dumps(request).encode()
+    try:
+        query = order_of(content).query
+    except Refused as refused:
+        query = str(refused)
+    assert query
+
+
+@given(st.binary())
+def test_any_bytes_are_a_question_or_a_complaint(content: bytes) -> None:
+    with pytest.raises(Refused):
+        order_of(content)
