@@ -247,7 +247,7 @@ async def test_a_recorded_run_is_shown_again(tmp_path: Path, browser: Any) -> No
     async with replay(file) as url, looking_at(url, browser) as (page, complaints):
         await expect(page.locator(".replay")).to_be_visible()
         await expect(page.locator("#composer")).to_be_hidden()
-        await expect(page.locator(".transcript")).to_contain_text("/help")
+        await expect(page.locator("#log")).to_contain_text("/help")
         await expect(page.locator(".bubble.reply")).to_contain_text("begin a new conversation")
         await page.get_by_role("button", name="Play again").click()
         await expect(page.locator(".bubble.reply")).to_have_count(0)
