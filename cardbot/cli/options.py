@@ -1,0 +1,66 @@
+"""The options that commands share, and the settings that they name."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+from rich.markup import escape
+
+from cardbot.cli.terminal import say, stop
+from cardbot.errors import (
+    SettingsError,
+)
+
+if TYPE_CHECKING:
+    from cardbot.robots import Configuration
+    from cardbot.settings import Values
+
+_T = TypeVar("_T")
+_V = TypeVar("_V", bound="Values")
+
+EnvFile = Annotated[
+    Path, typer.Option("--env-file", help="Settings that are not in the environment; skipped if it does not exist.")
+]
+DEFAULT_ENV_FILE = Path(".env")
+ConfigFile = Annotated[
+    Path, typer.Option("--config", help="Several robots, each with its settings; skipped if it does not exist.")
+]
+DEFAULT_CONFIG = Path("cardbot.toml")
+
+
+def configuration(config: Path, env_file: Path) -> "Configuration":
+    """The robots and models of the configuration file, or the environment's one robot."""
+    from cardbot.robots import load
+    from cardbot.settings import Settings, environment
+
+    if config != DEFAULT_CONFIG and not config.exists():
+        stop(f"There is no file {config}.")
+    path = config if config.exists() else None
+    return _checked(lambda: load(path, environment(env_file)), Settings, env_file)
+
+
+def load(kind: "type[_V]", env_file: Path) -> "_V":
+    """The settings, or the end of the program with a line for each problem."""
+    return _checked(lambda: kind.load(env_file), kind, env_file)
+
+
+def _checked(load: Callable[[], _T], kind: "type[Values]", env_file: Path) -> _T:
+    if env_file != DEFAULT_ENV_FILE and not env_file.exists():
+        stop(f"There is no file {env_file}.")
+    problems: list[str] = []
+    settings: _T | None = None
+    try:
+        settings = load()
+    except SettingsError as exc:
+        problems = exc.problems
+    for sentence in kind.advice(env_file):
+        name, _, _ = sentence.partition(" ")
+        if not any(name in problem for problem in problems):
+            say(f"[yellow]note:[/] {sentence}")
+    for problem in problems:
+        say(f"[red]error:[/] {escape(problem)}")
+    if settings is None:
+        say("All settings are listed in .env.example and in the README.")
+        raise typer.Exit(1)
+    return settings

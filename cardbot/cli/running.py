@@ -1,0 +1,78 @@
+"""`cardbot run`, `cardbot serve`: what runs until it is told to end."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+import typer
+
+from cardbot.cli.options import DEFAULT_CONFIG, DEFAULT_ENV_FILE, ConfigFile, EnvFile, configuration, load
+from cardbot.cli.terminal import on_signals, run_async, stop
+
+if TYPE_CHECKING:
+    from cardbot.settings import DifySettings
+
+
+def run(env_file: EnvFile = DEFAULT_ENV_FILE, config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Run the robot, or several, until SIGTERM or Ctrl-C; open cards are finished first."""
+    from cardbot import fleet  # the official SDKs take a while to import
+    from cardbot.collector import settle
+    from cardbot.logs import set_up
+
+    robots = configuration(config, env_file).robots
+    if not robots:
+        stop(f"{config} names models only: a robot is a table [[robot]] there, or in the environment.")
+    set_up(robots[0].settings.log_level)
+    settle()
+
+    async def until_told() -> None:
+        leave = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(on_signals, leave)
+            await fleet.run(robots, leave)
+            tasks.cancel_scope.cancel()
+
+    run_async(until_told)
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Where to listen; without CARDBOT_API_KEYS, this machine only.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free one.")] = 8000,
+    env_file: EnvFile = DEFAULT_ENV_FILE,
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Offer the Dify app as a model of an OpenAI-compatible API, until SIGTERM or Ctrl-C."""
+    from cardbot.collector import settle
+    from cardbot.logs import set_up
+    from cardbot.settings import ServeSettings
+
+    try:
+        from cardbot.web import serve as served
+    except ModuleNotFoundError as exc:
+        stop(f"The front needs the package {exc.name}: pip install 'cardbot[web]'.")
+    settings = load(ServeSettings, env_file)
+    models = _models(settings.model, config, env_file)
+    set_up(next(iter(models.values())).log_level)
+    settle()
+
+    async def until_told() -> None:
+        leave = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(on_signals, leave)
+            async with served(models, settings, host=host, port=port) as address:
+                print(f"{address}/v1", flush=True)
+                await leave.wait()
+            tasks.cancel_scope.cancel()
+
+    run_async(until_told)
+
+
+def _models(name: str, config: Path, env_file: Path) -> "dict[str, DifySettings]":
+    """The models of the configuration file, or the environment's Dify app under this name."""
+    from cardbot.settings import DifySettings
+
+    given = config.exists() or config != DEFAULT_CONFIG
+    found = configuration(config, env_file).models if given else ()
+    return {model.name: model.settings for model in found} or {name: load(DifySettings, env_file)}

@@ -1,0 +1,70 @@
+"""`cardbot send`: messages on our own account."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cardbot.cli.options import DEFAULT_ENV_FILE, EnvFile, load
+from cardbot.cli.terminal import print_lines, run_async, say
+
+if TYPE_CHECKING:
+    pass
+
+
+def send(
+    markdown: Annotated[str, typer.Argument(help="The text; - reads it from standard input.")],
+    user: Annotated[
+        list[str] | None, typer.Option(help="Staff ids of people, with commas between them. May be repeated.")
+    ] = None,
+    chat: Annotated[
+        list[str] | None, typer.Option(help="Open conversation id of a group with the robot in it. May be repeated.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="What the list of chats shows; otherwise the text's start.")] = None,
+    env_file: EnvFile = DEFAULT_ENV_FILE,
+) -> None:
+    """Send a message to people and groups; a line for each tells what became of it. Exits 1 unless all were reached."""
+    from cardbot.dingtalk.deliveries import Delivery, Outcome, Report, distinct, table
+    from cardbot.dingtalk.outbox import Sender
+    from cardbot.logs import set_up
+    from cardbot.settings import DingTalkSettings
+
+    users = distinct(id_ for ids in user or () for id_ in ids.split(","))
+    chats = distinct(chat or ())
+    if not users and not chats:
+        raise typer.BadParameter("name at least one recipient, with --user or --chat.")
+    text = _standard_input() if markdown == "-" else markdown
+    if not text.strip():
+        raise typer.BadParameter("the text is empty.")
+    settings = load(DingTalkSettings, env_file)
+    set_up("WARNING")
+    settled: dict[tuple[str, str], Delivery] = {}
+
+    async def deliver() -> None:
+        async with Sender(settings) as sender:
+            await sender.send(
+                text,
+                users=users,
+                chats=chats,
+                title=title,
+                settled=lambda delivery: settled.update({(delivery.kind, delivery.id): delivery}),
+            )
+
+    try:
+        run_async(deliver)
+    finally:  # after Ctrl-C too: whoever sends it again has to know who has it
+        recipients = [("user", id_) for id_ in users] + [("chat", id_) for id_ in chats]
+        report = Report(tuple(settled[key] for key in recipients if key in settled))
+        print_lines(table(report.deliveries))
+        say(f"{report.reached} of {len(recipients)} reached.")
+        if any(delivery.outcome is Outcome.UNKNOWN for delivery in report.deliveries):
+            say("Unknown: it may have arrived, so it was not sent again.")
+    if not report.complete:
+        raise typer.Exit(1)
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise typer.BadParameter("standard input is not UTF-8 text.") from None
