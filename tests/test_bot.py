@@ -363,3 +363,25 @@ async def test_when_all_places_are_taken_the_next_waits_and_sees_so() -> None:
         assert len(asked(world)) == 1
         await world.ended(2)
         assert world.finals == ["first", "second"]
+
+
+# On its own account.
+
+
+async def test_a_running_bot_writes_to_people_and_groups_who_have_asked_nothing() -> None:
+    async with Platform() as platform, FakeDify(api_key="app-test") as dify:
+        platform.users.add("user0001")
+        platform.groups.add("cidTEAM==")
+        bot, leave = Bot(settings(DINGTALK_OPENAPI_ENDPOINT=platform.url, DIFY_BASE_URL=dify.url)), anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(bot.run, leave)
+            await platform.connected()
+            report = await bot.send("**Tonight**", users=["user0001", "nobody"], chats=["cidTEAM=="])
+            leave.set()
+        assert {delivery.id: delivery.reached for delivery in report.deliveries} == {
+            "user0001": True,
+            "nobody": False,
+            "cidTEAM==": True,
+        }
+        assert [reply.text for reply in platform.replies] == ["**Tonight**"] * 2
+        assert platform.violations == []
