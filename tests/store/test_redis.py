@@ -157,6 +157,14 @@ def line_length(url: str) -> int:
         return sum(client.llen(name) for name in client.scan_iter("cardbot:line:*"))
 
 
+def head_of_line(url: str) -> str:
+    """The ticket that is first in the only line; it begins with its process."""
+    with redis.Redis.from_url(url, decode_responses=True) as client:
+        (name,) = client.scan_iter("cardbot:line:*")
+        ticket: str = client.lindex(name, 0)
+        return ticket
+
+
 def kill(url: str, store: RedisStore) -> None:
     """Let a store's lease run out, as if its process had been killed."""
     with redis.Redis.from_url(url) as client:
@@ -433,7 +441,8 @@ async def test_the_place_of_a_dead_process_is_skipped(redis_url: str) -> None:
         await grow_up(redis_url, store)
         with anyio.fail_after(5):
             async with store.turn(KEY, lambda: pytest.fail("only the dead were in the way")):
-                assert line_length(redis_url) == 1
+                # Behind it stands, at times, the one that only looks dead here and has asked again since.
+                assert head_of_line(redis_url).startswith(store.process)
                 tasks.cancel_scope.cancel()
 
 
