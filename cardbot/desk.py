@@ -42,9 +42,8 @@ class Desk:
         return ConversationKey(self.app, incoming.robot_code, incoming.chat.id, self._whose(incoming))
 
     def form_key(self, incoming: Incoming) -> ConversationKey:
-        """Where it is kept that a form of this conversation waits to be filled in."""
-        key = self.key(incoming)
-        return replace(key, person=f"form of {key.person}")
+        """Where it is kept which forms wait in this chat to be filled in by whoever wrote."""
+        return replace(self.key(incoming), person=f"form of {speaker(incoming)}")
 
     def address(self, incoming: Incoming) -> str:
         """Where words reach whatever is under way in this conversation."""

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,24 +35,30 @@ class Wanted:
     """Ids and titles."""
     until: float
     """Unix time in seconds."""
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False)
-
-    @classmethod
-    def from_json(cls, wanted: str) -> "Wanted":
-        """Raises `StoreError` for what another version of cardbot may have kept."""
-        try:
-            values = json.loads(wanted)
-            return cls(values["person"], values["fields"], tuple(values["actions"]), values["until"])
-        except (ValueError, TypeError, KeyError):
-            raise StoreError("The store holds a waiting form that this version cannot read.") from None
+    reply_id: str
+    """Which answer shows the form: several of one person may wait, and a text is meant for one of them."""
 
     def fits(self, word: Word, now: float) -> bool:
         """Whether a typed text is meant for the form, and no question."""
         if word.person != self.person or now >= self.until or not word.text:
             return False
         return self.fields or _said(word.text) in {_said(name) for name in self.actions}
+
+
+def kept_of(waiting: Sequence[Wanted]) -> str:
+    """The forms of one person that wait, as they are kept; empty if there are none."""
+    return json.dumps([asdict(wanted) for wanted in waiting], ensure_ascii=False) if waiting else ""
+
+
+def waiting_in(kept: str) -> tuple[Wanted, ...]:
+    """The same, as they were kept, oldest first. Raises `StoreError` for what another version may have kept."""
+    try:
+        return tuple(
+            Wanted(one["person"], one["fields"], tuple(one["actions"]), one["until"], one["reply_id"])
+            for one in (json.loads(kept) if kept else [])
+        )
+    except (ValueError, TypeError, KeyError):
+        raise StoreError("The store holds a waiting form that this version cannot read.") from None
 
 
 class FormReply:
@@ -88,9 +94,9 @@ class FormReply:
             for action in self._form.actions
         )
 
-    def wanted(self, person: str, *, until: float) -> Wanted:
+    def wanted(self, person: str, *, until: float, reply_id: str) -> Wanted:
         """What may be typed."""
-        return Wanted(person, bool(self._fields), (*self._actions, *self._actions.values()), until)
+        return Wanted(person, bool(self._fields), (*self._actions, *self._actions.values()), until, reply_id)
 
     def press(self, action: str) -> None:
         """A button of the card. One that is not of this form does nothing."""

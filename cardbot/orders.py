@@ -9,7 +9,7 @@ import structlog
 from cardbot.commands import Command
 from cardbot.desk import Desk, speaker
 from cardbot.errors import StoreError
-from cardbot.form_reply import Wanted
+from cardbot.form_reply import waiting_in
 from cardbot.messages import Incoming
 from cardbot.open_reply import OpenReply
 from cardbot.ports import STOP
@@ -42,16 +42,20 @@ async def tell(incoming: Incoming, sentence: str, desk: Desk) -> None:
 
 
 async def fills_in(incoming: Incoming, desk: Desk) -> bool:
-    """Whether the message was typed for a form that waits; if so, it is brought there."""
+    """Whether the message was typed for a form that waits; if so, it is brought there: of several, to the newest."""
+    if incoming.attachments:
+        return False  # a form takes texts only, and nothing of a message is to be lost
     word = Word(speaker(incoming), text=incoming.text, at=incoming.created_at)
     try:
         kept = await desk.store.conversation(desk.form_key(incoming))
-        if not kept or not Wanted.from_json(kept).fits(word, time.time()):
-            return False
+        fitting = [wanted for wanted in waiting_in(kept) if wanted.fits(word, time.time())]
     except StoreError as exc:
         log.error("form_not_read", error=str(exc))
         return False
-    return await desk.words.say(desk.address(incoming), word)
+    for wanted in reversed(fitting):
+        if await desk.words.say(wanted.reply_id, word):
+            return True
+    return False
 
 
 async def _renew(incoming: Incoming, desk: Desk) -> str:

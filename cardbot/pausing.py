@@ -9,7 +9,7 @@ from cardbot.answer import Answer
 from cardbot.desk import Desk, speaker
 from cardbot.errors import StoreError
 from cardbot.events import FormRequested
-from cardbot.form_reply import FormReply
+from cardbot.form_reply import FormReply, Wanted, kept_of, waiting_in
 from cardbot.messages import Incoming
 from cardbot.ports import STOP, Card, stop_button
 from cardbot.promise import Promise
@@ -32,7 +32,7 @@ async def filled_in(
     reply = FormReply(form, desk.texts)
     until = form.expires_at or time.time() + PATIENCE
     await promise.wait(form)
-    await _keep(reply.wanted(speaker(incoming), until=until).to_json(), incoming, desk)
+    await _keep(reply.wanted(speaker(incoming), until=until, reply_id=promise.reply_id), incoming, desk)
     card.offer((*reply.buttons, stop_button(desk.texts)))
     card.show(_shown(answer, reply))
     if promise.unseen:  # no card shows the form
@@ -52,7 +52,7 @@ async def filled_in(
             card.show(_shown(answer, reply))
     if patience.cancelled_caught:
         answer.expire()
-    await _forget(incoming, desk)
+    await _forget(promise.reply_id, incoming, desk)
     return reply
 
 
@@ -60,16 +60,29 @@ def _shown(answer: Answer, reply: FormReply) -> str:
     return f"{answer.text.rstrip()}\n\n{reply.markdown}".lstrip()
 
 
-async def _keep(wanted: str, incoming: Incoming, desk: Desk) -> None:
-    """Where the next message looks, whichever process it comes to."""
+async def _keep(wanted: Wanted, incoming: Incoming, desk: Desk) -> None:
+    """Where the next message looks, whichever process it comes to. Other forms of this person wait beside it."""
     try:
-        await desk.store.keep_conversation(desk.form_key(incoming), wanted)
+        others = [one for one in await _waiting(incoming, desk) if one.reply_id != wanted.reply_id]
+        await desk.store.keep_conversation(desk.form_key(incoming), kept_of([*others, wanted]))
     except StoreError as exc:  # the buttons still work
         log.error("form_not_kept", error=str(exc))
 
 
-async def _forget(incoming: Incoming, desk: Desk) -> None:
+async def _forget(reply_id: str, incoming: Incoming, desk: Desk) -> None:
     try:
-        await desk.store.forget_conversation(desk.form_key(incoming))
+        if others := [one for one in await _waiting(incoming, desk) if one.reply_id != reply_id]:
+            await desk.store.keep_conversation(desk.form_key(incoming), kept_of(others))
+        else:
+            await desk.store.forget_conversation(desk.form_key(incoming))
     except StoreError as exc:  # it ends by its time
         log.error("form_not_forgotten", error=str(exc))
+
+
+async def _waiting(incoming: Incoming, desk: Desk) -> list[Wanted]:
+    kept = await desk.store.conversation(desk.form_key(incoming))
+    try:
+        return [one for one in waiting_in(kept) if one.until > time.time()]
+    except StoreError as exc:  # of another version: its form still has its buttons
+        log.error("form_not_read", error=str(exc))
+        return []

@@ -2,8 +2,9 @@
 
 import pytest
 
+from cardbot.errors import StoreError
 from cardbot.events import FormRequested
-from cardbot.form_reply import FormReply, Wanted
+from cardbot.form_reply import FormReply, kept_of, waiting_in
 from cardbot.ports import Button
 from cardbot.texts import EN
 from cardbot.words import Word
@@ -120,9 +121,15 @@ ADA = "ada"
     ],
 )
 def test_what_fits_a_form_without_fields(word: Word, now: float, *, fits: bool) -> None:
-    wanted = Wanted.from_json(form().wanted(ADA, until=100).to_json())
+    (wanted,) = waiting_in(kept_of([form().wanted(ADA, until=100, reply_id="r-1")]))
     assert wanted.fits(word, now) is fits
 
 
+@pytest.mark.parametrize("kept", ["nonsense", '{"person": "ada"}', '[{"person": "ada"}]', "[1]"])
+def test_what_another_version_has_kept_of_a_form_is_an_error_of_the_store(kept: str) -> None:
+    with pytest.raises(StoreError):
+        waiting_in(kept)
+
+
 def test_any_text_fits_a_form_with_fields() -> None:
-    assert form("note").wanted(ADA, until=100).fits(Word(ADA, text="What?"), 10)
+    assert form("note").wanted(ADA, until=100, reply_id="r-1").fits(Word(ADA, text="What?"), 10)

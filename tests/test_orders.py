@@ -8,7 +8,7 @@ import anyio
 from cardbot.commands import Command
 from cardbot.errors import DifyRejected, DifyUnreachable
 from cardbot.events import Event, FormRequested, Identified, MessageEnded, RunFinished, RunPaused, TextDelta
-from cardbot.messages import Incoming
+from cardbot.messages import Attachment, FileKind, Incoming
 from cardbot.open_reply import OpenReply
 from cardbot.orders import fills_in, obey
 from cardbot.ports import STOP
@@ -232,6 +232,49 @@ class TestForms:
             await press(world, "form:yes", person="user0002")
             await anyio.sleep(5)
             assert world.source.handed_in == []
+            tasks.cancel_scope.cancel()
+
+    @in_virtual_time
+    async def test_of_two_forms_of_one_person_a_text_is_for_the_newest(self) -> None:
+        world = World(Source(pausing(PLAIN_FORM), goes_on=[RunFinished("succeeded")]))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            world.source.says = pausing(replace(PLAIN_FORM, token="token-2"))
+            tasks.start_soon(reply, direct(message_id="msg-2"), world.desk)
+            await anyio.sleep(10)
+            assert await fills_in(direct(text="send"), world.desk)
+            await anyio.sleep(10)
+            assert [token for token, *_ in world.source.handed_in] == ["token-2"]
+            assert await fills_in(direct(text="drop"), world.desk)
+        assert [token for token, *_ in world.source.handed_in] == ["token-2", "token-1"]
+        assert not await fills_in(direct(text="send"), world.desk)
+
+    @in_virtual_time
+    async def test_each_person_of_a_shared_conversation_fills_in_the_own_form(self) -> None:
+        world = World(Source(pausing(PLAIN_FORM), goes_on=[RunFinished("succeeded")]))
+        shared = replace(world.desk, session="chat")
+        bob = replace(GROUP, message_id="msg-2", sender=replace(GROUP.sender, staff_id="user0002"))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, GROUP, shared)
+            await anyio.sleep(10)
+            world.source.says = pausing(replace(PLAIN_FORM, token="token-2"))
+            tasks.start_soon(reply, bob, shared)
+            await anyio.sleep(10)
+            assert await fills_in(replace(GROUP, text="send"), shared)
+            await anyio.sleep(10)
+            assert [token for token, *_ in world.source.handed_in] == ["token-1"]
+            assert await fills_in(replace(bob, text="drop"), shared)
+        assert [token for token, *_ in world.source.handed_in] == ["token-1", "token-2"]
+
+    @in_virtual_time
+    async def test_a_message_with_a_picture_is_no_value_of_a_form(self) -> None:
+        world = World(Source(pausing()))
+        picture = Attachment(FileKind.IMAGE, "code-1")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            assert not await fills_in(direct(text="What is this?", attachments=(picture,)), world.desk)
             tasks.cancel_scope.cancel()
 
     @in_virtual_time
