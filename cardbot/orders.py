@@ -60,6 +60,8 @@ async def fills_in(incoming: Incoming, desk: Desk) -> bool:
 
 async def _renew(incoming: Incoming, desk: Desk) -> str:
     try:
+        # First, so that an answer under way, whose conversation may not be known yet, finds it whenever it looks.
+        await desk.store.keep_conversation(desk.renewal_key(incoming), repr(incoming.created_at or time.time()))
         await desk.store.forget_conversation(desk.key(incoming))
     except StoreError as exc:
         log.error("conversation_not_forgotten", error=str(exc))

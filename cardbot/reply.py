@@ -271,8 +271,13 @@ class Story:
             return ""
 
     async def _keep(self, conversation: str) -> None:
+        """Go on with it from now on, unless somebody has asked for a new one since the question was written."""
+        desk, incoming = self.desk, self.opened.incoming
         try:
-            await self.desk.store.keep_conversation(self.desk.key(self.opened.incoming), conversation)
+            await desk.store.keep_conversation(desk.key(incoming), conversation)
+            renewed = await desk.store.conversation(desk.renewal_key(incoming))
+            if renewed and 0 < incoming.created_at < float(renewed):
+                await desk.store.forget_conversation(desk.key(incoming))  # nobody else's: it is this answer's turn
         except StoreError as exc:
             log.error("conversation_not_kept", error=str(exc))
 

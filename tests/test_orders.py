@@ -379,6 +379,18 @@ class TestCommands:
         assert world.screen.replies == [EN.renewed]
 
     @in_virtual_time
+    async def test_an_answer_under_way_does_not_bring_its_conversation_back(self) -> None:
+        world = World(Source(HELLO))
+        later = DIRECT.created_at + 1
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(0.5)  # Dify has not named the conversation yet
+            await obey(Command.NEW, direct(text="/new", created_at=later), world.desk, new_words=["/new"])
+        for number in (2, 3):
+            await reply(direct(message_id=f"msg-{number}", created_at=later + number), world.desk)
+        assert [question.conversation_id for question in world.source.questions] == ["", "", "c-1"]
+
+    @in_virtual_time
     async def test_help_names_the_words_that_begin_anew(self) -> None:
         world = World(Source())
         await obey(Command.HELP, direct(text="/help"), world.desk, new_words=["/new", "neu"])
