@@ -1,6 +1,7 @@
 """A run that waits for a person: its form is shown in the card, and what people press and type is put into it."""
 
 import time
+from functools import partial
 
 import anyio
 import structlog
@@ -14,7 +15,7 @@ from cardbot.messages import Incoming
 from cardbot.ports import STOP, Card, stop_button
 from cardbot.promise import Promise
 from cardbot.saying import say
-from cardbot.words import Ear
+from cardbot.words import NOTHING, Ear
 
 PATIENCE = 3 * 24 * 3600.0
 """Seconds to wait for a form that names no end. Our choice: over a weekend."""
@@ -35,12 +36,15 @@ async def filled_in(
     await _keep(reply.wanted(speaker(incoming), until=until, reply_id=promise.reply_id), incoming, desk)
     card.offer((*reply.buttons, stop_button(desk.texts)))
     card.show(_shown(answer, reply))
-    if promise.unseen:  # no card shows the form
-        await say(incoming, reply.markdown, desk)
+    promise.on_hidden = partial(ear.hear, NOTHING)
+    said = ""
     with anyio.move_on_after(max(0.0, until - time.time())) as patience:
         while not reply.action:
+            if promise.is_hidden and said != reply.markdown:  # no card shows the form, or how far it is
+                said = reply.markdown
+                await say(incoming, said, desk)
             word = await ear.next()
-            if word.person != speaker(incoming):
+            if word is NOTHING or word.person != speaker(incoming):
                 continue
             if word.action == STOP:
                 answer.stop()

@@ -158,6 +158,10 @@ class Watcher(Protocol):
         """Nobody sees the card, nor ever will. Must not wait."""
         ...
 
+    def hidden(self) -> None:
+        """No card shows more of the text before its end. Must not wait."""
+        ...
+
     async def is_ours(self) -> bool:
         """Whether this process may still make calls for the card; asked before each."""
         ...

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from cardbot.answer import Answer
 from cardbot.errors import ReplyAdopted, StoreError
 from cardbot.events import FormRequested
 from cardbot.open_reply import Ending, OpenReply
-from cardbot.ports import Store
+from cardbot.ports import Store, tell_nobody
 
 NOTE_EVERY = 5.0
 """Seconds after which an answer that grows is noted although no card shows more of it. Our choice: what kill -9 may
@@ -46,6 +46,10 @@ class Promise:
         """Whether the final state is reached: then nobody need take over."""
         self.adopted = False
         self.scope = anyio.CancelScope()
+        self.is_hidden = reply.unseen
+        """Whether no card shows more of the text before its end, if any shows it then."""
+        self.on_hidden: Callable[[], None] = tell_nobody
+        """Called when that becomes so; must not wait."""
         self._reply = reply
         self._answer: Answer | None = None
         self._store = store
@@ -59,11 +63,6 @@ class Promise:
         """Whether Dify may have been asked."""
         return self._reply.asked
 
-    @property
-    def unseen(self) -> bool:
-        """Whether nobody sees a card, nor ever will."""
-        return self._reply.unseen
-
     def note(self, answer: Answer) -> None:
         """How far the answer is. Never waits: written when its ids are new, or more of it is shown."""
         self._answer = answer
@@ -74,6 +73,13 @@ class Promise:
         """Nobody sees a card, nor ever will: whoever takes over must not try to finish one. Never waits."""
         self._reply = replace(self._reply, unseen=True)
         self._news.set()
+        self.hidden()
+
+    def hidden(self) -> None:
+        """What there is to be seen before the end has to reach the person another way. Never waits."""
+        if not self.is_hidden:
+            self.is_hidden = True
+            self.on_hidden()
 
     def shown(self) -> None:
         """More of the answer is about to be seen: whoever takes over must not show less. Never waits."""

@@ -46,6 +46,10 @@ class Word:
             raise StoreError("The store holds a word that this version cannot read.") from None
 
 
+NOTHING = Word("")
+"""Wakes whoever waits for a word."""
+
+
 class Leaving(Exception):
     """Raised to whoever waits for a word when the program is about to end."""
 

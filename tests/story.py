@@ -76,6 +76,7 @@ class Screen:
     def __init__(self) -> None:
         self.cards: list[Shown] = []
         self.replies: list[str] = []
+        self.watches: list[Watcher] = []
         self.resumed: list[tuple[str, str]] = []
         self.blind = False
         self.lost_at = math.inf
@@ -87,6 +88,7 @@ class Screen:
     async def open(self, incoming: Incoming, reply_id: str, watch: Watcher) -> AsyncGenerator[Card]:
         shown = Shown(anyio.current_time())
         self.cards.append(shown)
+        self.watches.append(watch)
         screen = self
 
         class OneCard:

@@ -338,6 +338,30 @@ class TestForms:
         assert world.source.handed_in[0][1] == "yes"
 
     @in_virtual_time
+    async def test_a_form_whose_card_is_lost_while_it_waits_comes_as_a_plain_reply(self) -> None:
+        world = World(Source(pausing(PLAIN_FORM), goes_on=[RunFinished("succeeded")]))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            assert world.screen.replies == []
+            world.screen.watches[0].lost()
+            await anyio.sleep(1)
+            assert "Send it?" in world.screen.replies[0]
+            await press(world, "form:yes")
+
+    @in_virtual_time
+    async def test_without_a_card_each_value_that_is_typed_is_shown_in_a_plain_reply(self) -> None:
+        world = World(Source(pausing(), goes_on=[RunFinished("succeeded")]))
+        world.screen.lost_at = 0
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            assert await fills_in(direct(text="by noon"), world.desk)
+            await anyio.sleep(1)
+            assert "by noon" in world.screen.replies[1]
+            await press(world, "form:yes")
+
+    @in_virtual_time
     async def test_a_program_that_ends_leaves_the_form_to_the_next(self) -> None:
         world = World(Source(pausing(PLAIN_FORM)))
         async with anyio.create_task_group() as tasks:

@@ -45,6 +45,9 @@ class Unwatched:
     def lost(self) -> None:
         """Nothing to do."""
 
+    def hidden(self) -> None:
+        """Nothing to do."""
+
     async def is_ours(self) -> bool:
         """Nobody else knows it."""
         return True

@@ -123,6 +123,8 @@ class PagedCard:
         """See whether there is anything left to do, and whether anybody can see it."""
         if self._posted[0].sheet.never_seen:
             self.watch.lost()
+        if not self._ended and self._posted[-1].sheet.is_mute:
+            self.watch.hidden()
         if all(posted.sheet.settled for posted in self._posted):
             self._settled.set()
 

@@ -30,6 +30,10 @@ UPDATE_PATH = "/v1.0/card/instances"
 CREATE_TRIES = 4
 """Calls whose outcome stayed unknown before the card is taken for created: the first frame will tell. Our choice."""
 
+OFFER_TRIES = 3
+"""Calls whose outcome stayed unknown before the text goes on without other buttons. Our choice: the text says what can
+be typed instead of them, and it waits behind them."""
+
 SECOND_LOOK = 0.4
 """Seconds until a text is looked at again that had nothing new to show. Our choice: while half a link or table row
 arrives, every event would ask for a frame, and to make one costs up to some ms (measured for 17,000 characters: 0.03 ms
@@ -146,6 +150,11 @@ class Sheet:
     def never_seen(self) -> bool:
         """Whether it is not in the chat, and never will be."""
         return self.settled and not self._created
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether it shows no more text before the end: its frames are refused, or it has ended early."""
+        return self._muted or self.settled or self._given_up is not None
 
     @property
     def seen(self) -> bool:
@@ -320,6 +329,9 @@ class Sheet:
         self._tries += 1
         if step is Step.CREATE and self._tries >= CREATE_TRIES:
             self._created = True
+            self._tries = 0
+        if step is Step.OFFER and self._tries >= OFFER_TRIES:
+            self._offered = self._buttons
             self._tries = 0
 
     def _refused(self, step: Step, error: CardbotError) -> None:

@@ -123,6 +123,36 @@ async def test_a_card_that_takes_no_buttons_still_shows_its_text(refusal: Except
 
 
 @in_virtual_time
+async def test_text_does_not_wait_for_ever_behind_buttons_of_unknown_outcome() -> None:
+    api = Api()
+    api.always["update"] = LOST
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
+        await anyio.sleep(3)
+        card.offer([YES])
+        await shown(card, "Hello", seconds=10)
+        assert api.kinds == ["create", *["update"] * 3, "frame"]
+
+
+@in_virtual_time
+@pytest.mark.parametrize("step", ["create", "frame"])
+async def test_a_card_that_shows_no_more_before_its_end_says_so(step: str) -> None:
+    class Watch(Unwatched):
+        hid = 0
+
+        def hidden(self) -> None:
+            self.hid += 1
+
+    api, watch = Api(), Watch()
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), watch) as card:
+        await shown(card, "Hello")
+        assert watch.hid == 0
+    api.always[step] = rejected("param.invalid")
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), watch) as card:
+        await shown(card, "Hello")
+        assert watch.hid > 0
+
+
+@in_virtual_time
 async def test_a_card_at_its_end_offers_nothing_new() -> None:
     api = Api()
     async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
