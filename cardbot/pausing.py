@@ -1,7 +1,6 @@
 """A run that waits for a person: its form is shown in the card, and what people press and type is put into it."""
 
 import time
-from functools import partial
 
 import anyio
 import structlog
@@ -36,7 +35,7 @@ async def filled_in(
     await _keep(reply.wanted(speaker(incoming), until=until, reply_id=promise.reply_id), incoming, desk)
     card.offer((*reply.buttons, stop_button(desk.texts)))
     card.show(_shown(answer, reply))
-    promise.on_hidden = partial(ear.hear, NOTHING)
+    promise.on_hidden = ear.wake
     said = ""
     with anyio.move_on_after(max(0.0, until - time.time())) as patience:
         while not reply.action:
@@ -44,7 +43,7 @@ async def filled_in(
                 said = reply.markdown
                 await say(incoming, said, desk)
             word = await ear.next()
-            if word is NOTHING or word.person != speaker(incoming):
+            if word is NOTHING:
                 continue
             if word.action == STOP:
                 answer.stop()

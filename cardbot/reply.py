@@ -96,7 +96,7 @@ class Story:
             if self.opened.ending is None:
                 incoming = self.opened.incoming
                 addresses = self.promise.reply_id, self.desk.address(incoming)
-                with self.desk.words.heard_at(*addresses, since=incoming.created_at) as ear:
+                with self.desk.words.heard_at(*addresses, since=incoming.created_at, person=speaker(incoming)) as ear:
                     await self._listen(ear)
             await self._finish()
         except Leaving:
@@ -160,7 +160,7 @@ class Story:
         """Stop the answer when whoever asked says so: at once to look at, and at Dify as soon as it can be told."""
         incoming, answer = self.opened.incoming, self.answer
         try:
-            while (word := await ear.next()).action != STOP or word.person != speaker(incoming):
+            while (await ear.next()).action != STOP:
                 pass
         except Leaving:
             return  # it may come to its end yet

@@ -55,19 +55,27 @@ class Leaving(Exception):
 
 
 class Ear:
-    """What is said to one answer: nothing that was written before its question."""
+    """What is said to one answer: by whoever asked, and nothing that was written before the question."""
 
-    def __init__(self, since: float) -> None:
+    def __init__(self, since: float, person: str) -> None:
         self._since = since
+        self._person = person
         self._heard: deque[Word] = deque()
         self._news = anyio.Event()
         self._over = False
 
-    def hear(self, word: Word) -> None:
-        """One more. Never waits."""
-        if not 0 < word.at < self._since:
-            self._heard.append(word)
-            self._news.set()
+    def hear(self, word: Word) -> bool:
+        """One more. Never waits. Returns whether it is meant for this answer."""
+        if 0 < word.at < self._since or (self._person and word.person != self._person):
+            return False
+        self._heard.append(word)
+        self._news.set()
+        return True
+
+    def wake(self) -> None:
+        """Let whoever waits for a word look again at what else there is."""
+        self._heard.append(NOTHING)
+        self._news.set()
 
     def close(self) -> None:
         """No more will come."""
@@ -98,9 +106,9 @@ class Words:
         self._alone = processes <= 1
 
     @contextmanager
-    def heard_at(self, *addresses: str, since: float = 0.0) -> Iterator[Ear]:
-        """Listen at these addresses. `since` is when the question was written."""
-        ear = Ear(since)
+    def heard_at(self, *addresses: str, since: float = 0.0, person: str = "") -> Iterator[Ear]:
+        """Listen at these addresses, to this person if one is named. `since` is when the question was written."""
+        ear = Ear(since, person)
         if self._over:
             ear.close()
         for address in addresses:
@@ -152,7 +160,5 @@ class Words:
                 log.error("words_not_collected", error=str(exc))
 
     def _bring(self, address: str, word: Word) -> bool:
-        ears = self._ears.get(address, [])
-        for ear in ears:
-            ear.hear(word)
-        return bool(ears)
+        heard = [ear.hear(word) for ear in self._ears.get(address, [])]
+        return any(heard)

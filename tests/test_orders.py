@@ -427,6 +427,18 @@ class TestCommands:
         assert world.screen.replies == [EN.nothing_to_stop]
 
     @in_virtual_time
+    async def test_stop_for_somebody_elses_answer_says_that_there_is_none_of_the_own(self) -> None:
+        world = World(Source(HELLO))
+        shared = replace(world.desk, session="chat")
+        bob = replace(GROUP, message_id="msg-2", sender=replace(GROUP.sender, staff_id="user0002"))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, GROUP, shared)
+            await anyio.sleep(2.5)
+            await obey(Command.STOP, replace(bob, text="/stop"), shared, new_words=[])
+        assert world.screen.replies == [EN.nothing_to_stop]
+        assert world.screen.cards[0].final == ("done", "Hello")
+
+    @in_virtual_time
     async def test_stop_with_an_answer_says_nothing_more_than_the_card(self) -> None:
         world = World(Source(LONG))
         async with anyio.create_task_group() as tasks:
