@@ -1,5 +1,7 @@
 """A form is filled in by buttons and by words."""
 
+import time
+
 import pytest
 
 from cardbot.errors import StoreError
@@ -104,6 +106,13 @@ def test_the_form_says_what_is_missing_and_what_there_is_to_choose() -> None:
 def test_a_form_of_odd_shapes_is_shown_all_the_same() -> None:
     odd = FormRequested("", "Read this.", ({"type": "file"}, {"output_variable_name": 7}), ({"title": 3},), "token")
     assert "Read this." in FormReply(odd, EN).markdown
+
+
+def test_a_long_gap_in_what_is_typed_costs_no_time() -> None:
+    filled = form("note")
+    began = time.perf_counter()
+    filled.type("note: x\n" + " " * 20_000 + "x")
+    assert time.perf_counter() - began < 0.5
 
 
 ADA = "ada"
