@@ -3,15 +3,15 @@
 import time
 import uuid
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import anyio
 import structlog
 
 from cardbot.admission import TOO_OLD
 from cardbot.answer import Answer, Outcome
+from cardbot.asking import asked
 from cardbot.desk import Desk, speaker
 from cardbot.errors import (
     CardLost,
@@ -24,12 +24,9 @@ from cardbot.errors import (
     LineFull,
     QuestionTooLong,
     ReplyAdopted,
-    StoreError,
 )
-from cardbot.events import Event, Identified, MessageEnded, Remark, RunPaused, TextDelta
-from cardbot.gathering import gather
-from cardbot.inputs import fill
-from cardbot.messages import Incoming, Question
+from cardbot.events import Event, RunPaused, TextDelta
+from cardbot.messages import Incoming
 from cardbot.open_reply import Ending, OpenReply
 from cardbot.pausing import filled_in
 from cardbot.ports import STOP, Card, NoCard, stop_button
@@ -111,7 +108,8 @@ class Story:
         """Show the answer as it grows, to its end or its failure. A run that waits for a person goes on here."""
         answer, desk, incoming = self.answer, self.desk, self.opened.incoming
         try:
-            await self._follow(self._known() if self.opened.asked else self._asked(), ear)
+            begun = self.opened.asked
+            await self._follow(self._known() if begun else asked(incoming, desk, self.card, self.promise), ear)
             while form := answer.waits_for:
                 filled = await filled_in(form, incoming, desk, self.card, self.promise, answer, ear)
                 if not filled.action:
@@ -180,28 +178,6 @@ class Story:
         except DifyError as exc:
             log.warning("dify_not_stopped", message=incoming.message_id, error=str(exc))
 
-    async def _asked(self) -> AsyncGenerator[Event]:
-        """What happens while Dify answers, when it is this message's turn; keeps the conversation to go on with."""
-        desk, incoming = self.desk, self.opened.incoming
-        user = desk.user(incoming)
-        async with self._turn(), self._place():
-            gathered = await gather(incoming, user, source=desk.source, files=desk.files, texts=desk.texts)
-            for remark in gathered.remarks:
-                yield Remark(remark)
-            if not gathered.query:
-                yield MessageEnded()
-                return
-            conversation = await self._conversation()
-            await self.promise.ask()
-            inputs = fill(desk.inputs, incoming)
-            question = Question(gathered.query, user, conversation, gathered.uploads, inputs, desk.system)
-            async with aclosing(desk.source.ask(question)) as events:
-                async for event in events:
-                    if isinstance(event, Identified) and event.conversation_id not in ("", conversation):
-                        conversation = event.conversation_id
-                        await self._keep(conversation)
-                    yield event
-
     async def _known(self) -> AsyncGenerator[Event]:
         """What was known of an answer, then what it waits for, or what Dify has kept of it."""
         found = self.opened
@@ -237,49 +213,6 @@ class Story:
             promise.kept = await say(incoming, ending.markdown, desk)
         else:
             promise.kept = True
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncGenerator[None]:
-        """Answers of one conversation come one after the other; who waits sees so."""
-        desk = self.desk
-        in_line = partial(self.card.show, desk.texts.in_line)
-        async with AsyncExitStack() as stack:
-            try:
-                await stack.enter_async_context(desk.store.turn(desk.key(self.opened.incoming), in_line))
-            except StoreError as exc:  # an answer out of turn is better than none
-                log.error("turn_not_kept", error=str(exc))
-            yield
-
-    @asynccontextmanager
-    async def _place(self) -> AsyncGenerator[None]:
-        """One of the places for answers that stream at once; who waits for one sees so."""
-        places = self.desk.places
-        if places.available_tokens < 1:
-            self.card.show(self.desk.texts.crowded)
-        borrower = object()
-        await places.acquire_on_behalf_of(borrower)
-        try:
-            yield
-        finally:
-            places.release_on_behalf_of(borrower)
-
-    async def _conversation(self) -> str:
-        try:
-            return await self.desk.store.conversation(self.desk.key(self.opened.incoming))
-        except StoreError as exc:  # an answer without memory is better than none
-            log.error("conversation_not_read", error=str(exc))
-            return ""
-
-    async def _keep(self, conversation: str) -> None:
-        """Go on with it from now on, unless somebody has asked for a new one since the question was written."""
-        desk, incoming = self.desk, self.opened.incoming
-        try:
-            await desk.store.keep_conversation(desk.key(incoming), conversation)
-            renewed = await desk.store.conversation(desk.renewal_key(incoming))
-            if renewed and 0 < incoming.created_at < float(renewed):
-                await desk.store.forget_conversation(desk.key(incoming))  # nobody else's: it is this answer's turn
-        except StoreError as exc:
-            log.error("conversation_not_kept", error=str(exc))
 
 
 def _why_not(incoming: Incoming, texts: Texts) -> str:
