@@ -33,13 +33,13 @@ _TIME = re.compile(
 
 def without_envelope(text: str) -> str:
     """The person's words. Where there would be none, the text as it is."""
-    rest = text.lstrip()
-    begun = len(rest)
-    while (block := _BLOCK.match(rest)) and _is_object(block["json"]):
-        rest = rest[block.end() :]
-    if time := _TIME.match(rest):
-        rest = rest[time.end() :]
-    return text if len(rest) == begun or not rest.strip() else rest
+    begin = at = len(text) - len(text.lstrip())
+    # From a position on, and not of what is left: a copy for each block would take minutes for some MB of them.
+    while (block := _BLOCK.match(text, at)) and _is_object(block["json"]):
+        at = block.end()
+    if time := _TIME.match(text, at):
+        at = time.end()
+    return text if at == begin or not text[at:].strip() else text[at:]
 
 
 def _is_object(text: str) -> bool:

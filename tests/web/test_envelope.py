@@ -1,6 +1,7 @@
 """What clients put before a person's words: taken off where it is that very form, and nowhere else."""
 
 import re
+import time
 
 import pytest
 from hypothesis import example, given
@@ -76,3 +77,9 @@ def test_ordinary_text_is_never_touched(text: str) -> None:
 def test_what_is_left_is_always_the_end_of_what_there_was(pieces: list[str]) -> None:
     text = "".join(pieces)
     assert text.endswith(without_envelope(text))
+
+
+def test_a_hundred_thousand_envelopes_are_taken_off_in_a_moment() -> None:
+    begin = time.perf_counter()
+    assert without_envelope('Sender (untrusted metadata):\n```json\n{"id": "a"}\n```\n' * 150_000 + "hi") == "hi"
+    assert time.perf_counter() - begin < 5
