@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cardbot.web.shapes import Shape, Sparse
+from cardbot.web.shapes import Sendable, Shape, Sparse
 
 
 class Usage(Shape):
@@ -27,8 +27,8 @@ class AnswerMessage(Sparse):
     """A whole answer."""
 
     role: Literal["assistant"]
-    content: str
-    reasoning_content: Annotated[str, Field(description="The model's thinking, where there is any.")] = ""
+    content: Sendable
+    reasoning_content: Annotated[Sendable, Field(description="The model's thinking, where there is any.")] = ""
 
 
 class Choice(Shape):
@@ -55,8 +55,8 @@ class Delta(Sparse):
     """More of an answer. Only what is new is there."""
 
     role: Literal["assistant"] = "assistant"
-    content: str = ""
-    reasoning_content: str = ""
+    content: Sendable = ""
+    reasoning_content: Sendable = ""
 
 
 class ChunkChoice(Shape):
@@ -84,10 +84,10 @@ class Chunk(Shape):
 class Error(Shape):
     """What went wrong. `code` is for programs: one of ours, or Dify's own."""
 
-    message: str
+    message: Sendable
     type: str
     param: str | None
-    code: str | None
+    code: Sendable | None
 
 
 class ErrorReply(Shape):

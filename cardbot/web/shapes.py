@@ -1,8 +1,16 @@
 """What all JSON of the front has in common. The OpenAPI document is made of these shapes too."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+
+
+def _sendable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+Sendable = Annotated[str, AfterValidator(_sendable)]
+"""A text of Dify's. Half of a surrogate pair, which UTF-8 cannot carry, becomes a question mark, as in a card."""
 
 
 class Shape(BaseModel):

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import AsyncGenerator
+from contextlib import nullcontext
 from typing import Any
 
 import anyio
@@ -111,6 +112,25 @@ async def test_an_exception_of_ours_is_an_error_with_a_reference() -> None:
             await asked(client)
     assert (caught.value.status_code, caught.value.code) == (500, "internal_error")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("end", [events.MessageEnded(), events.Failed("odd", "half a pair: \ud83d", 400)])
+async def test_half_a_surrogate_pair_becomes_a_question_mark(end: events.Event) -> None:
+    async def torn(_: Question) -> AsyncGenerator[events.Event]:
+        yield IDS
+        yield events.TextDelta("sunny \ud83d")
+        yield events.TextDelta("\ude00!")
+        yield end
+
+    failure = isinstance(end, events.Failed)
+    async with front_of(Answers(torn)) as (_, client):
+        with pytest.raises(openai.APIError, match=r"half a pair: [?]") if failure else nullcontext():
+            assert (await asked(client)).choices[0].message.content == "sunny ??!"
+        told = ""
+        with pytest.raises(openai.APIError, match=r"half a pair: [?]") if failure else nullcontext():
+            async for chunk in await asked(client, stream=True):
+                told += chunk.choices[0].delta.content or ""
+        assert told == "sunny ??!"
 
 
 async def test_silence_of_dify_is_a_timeout() -> None:
