@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 import structlog
@@ -32,6 +32,8 @@ class Model:
     source: Source
     app: str
     """Fingerprint of the Dify app, whose conversations these are."""
+    system: str = field(default="", repr=False)
+    """How the app is to behave, whoever asks; what the caller says about it comes after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,8 @@ async def asked(order: Order, model: Model, desk: Desk, on_ask: Callable[[], Non
         if order.user:
             conversation = await _conversation(key, desk.store)
         files = [await _uploaded(picture, number, model, user) for number, picture in enumerate(order.pictures, 1)]
-        question = Question(order.query, user, conversation, tuple(files), system=order.system)
+        system = "\n\n".join(filter(None, (model.system, order.system)))
+        question = Question(order.query, user, conversation, tuple(files), system=system)
         on_ask()
         events = await stack.enter_async_context(aclosing(model.source.ask(question)))
         async for event in events:

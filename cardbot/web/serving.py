@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from cardbot.dify.client import DifyClient
+from cardbot.dify.concerns import concerns
 from cardbot.errors import CardbotError, DifyError, SettingsError, StoreError
 from cardbot.forms import is_loopback
 from cardbot.ports import Store
@@ -65,13 +66,16 @@ async def serve(
         listener = stack.enter_context(listening(host, port))
         store = await stack.enter_async_context(open_store(settings.store))
         clients = {name: await stack.enter_async_context(DifyClient.of(app)) for name, app in models.items()}
-        apps = {name: Model(name=name, source=dify, app=dify.fingerprint) for name, dify in clients.items()}
+        apps = {
+            name: Model(name=name, source=dify, app=dify.fingerprint, system=models[name].dify_system_prompt)
+            for name, dify in clients.items()
+        }
         desk = Desk(store=store, places=anyio.CapacityLimiter(settings.max_answers))
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)
         tasks.start_soon(_live, store)
         for name, dify in clients.items():
-            tasks.start_soon(_introduce, name, dify)
+            tasks.start_soon(_introduce, name, dify, models[name].dify_system_prompt)
         address = await stack.enter_async_context(
             served(apps, desk, Gate(settings.api_keys), listener, drain=settings.drain_seconds)
         )
@@ -154,11 +158,17 @@ async def _live(store: Store) -> None:
         await anyio.sleep(BEAT_EVERY)
 
 
-async def _introduce(name: str, dify: DifyClient) -> None:
+async def _introduce(name: str, dify: DifyClient, system: str) -> None:
     """Say which app answers, or what is wrong with it, before the first question."""
     try:
-        app = await dify.info()
+        app = await dify.app()
     except DifyError as exc:
         log.error("dify_not_ready", model=name, error=str(exc), remedy="run `cardbot ask hello` to see what to change")
         return
     log.info("dify_ready", model=name, app=app.name, mode=app.mode, version=app.version)
+    # Of DIFY_INPUTS only what is the same for everybody: there is no message of DingTalk's that the rest could name.
+    for concern in concerns(app, dify.form, template=dify.form.inputs, system=system):
+        if concern.fatal:
+            log.error(concern.event, model=name, problem=concern.sentence)
+        else:
+            log.warning(concern.event, model=name, problem=concern.sentence)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import openai
@@ -129,3 +130,27 @@ async def test_a_key_that_cannot_be_sent_is_not_taken_nor_repeated(tmp_path: Pat
     said = await refused({**QUIET, "CARDBOT_API_KEYS": "密钥"}, tmp_path)
     assert "CARDBOT_API_KEYS holds a character that no key has" in said
     assert "密钥" not in said
+
+
+async def test_the_system_prompt_of_the_settings_goes_before_that_of_the_caller(tmp_path: Path) -> None:
+    async with FakeDify(api_key="app-test", linger=0) as dify:
+        env = environment(dify, tmp_path, DIFY_SYSTEM_PROMPT="Be polite.")
+        async with running(env) as (_, client):
+            brief: Any = {"role": "system", "content": "Be brief."}
+            await client.chat.completions.create(model="dify", messages=[brief, user("hi")])
+        asked = [request.body or {} for request in dify.requests if request.path.endswith("/chat-messages")]
+    assert [body["query"] for body in asked] == ["Be polite.\n\nBe brief.\n\nhi"]
+
+
+async def test_an_input_that_nothing_fills_is_reported_at_the_start(tmp_path: Path) -> None:
+    form = [{"text-input": {"variable": "city", "label": "City", "required": True}}]
+    async with (
+        FakeDify(api_key="app-test", inputs=form) as dify,
+        running(environment(dify, tmp_path)) as (process, _),
+    ):
+        assert process.stderr
+        said = ""
+        with anyio.fail_after(10):
+            while "dify_input_missing" not in said:
+                said += (await process.stderr.receive()).decode()
+    assert "requires the input city" in said
