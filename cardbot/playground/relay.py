@@ -32,7 +32,7 @@ NO_PROXY: dict[str, None] = {f"all://{host}": None for host in ("127.0.0.1", "lo
 class Asked:
     """One request of the bot. Times on the steady clock, sizes in bytes. `status` is 0 while there is no answer.
 
-    `user` and `query` are empty for requests that ask no question. `ending` says how an answer ended, if not well.
+    `query` is empty for requests that ask no question. `ending` says how an answer ended, if not well.
     """
 
     time: float
@@ -149,7 +149,7 @@ def _asked(request: Request) -> Asked:
         body = request.json()
     except ValueError:
         body = None
-    fields = body if isinstance(body, dict) else {}
+    fields = body if isinstance(body, dict) else request.query
     user, query = fields.get("user"), fields.get("query")
     return Asked(
         time.monotonic(),

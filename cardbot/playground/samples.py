@@ -1,8 +1,11 @@
 """What the scripted Dify answers in the playground."""
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import Literal
 
+from cardbot.playground.dify.files import Upload
 from cardbot.playground.dify.script import Script
 
 SPEED = 60.0
@@ -52,6 +55,39 @@ DIFY_API_KEY=app-… cardbot playground --once "{question}"
 With `DIFY_API_KEY` set, the line above asks your own Dify app.
 """
 
+_FILES_ZH = """\
+我收到了 {total}。
+
+| 文件 | 类型 | 大小 |
+|---|---|--:|
+{rows}
+
+机器人用下载码从模拟的钉钉取来文件，再上传到 Dify。这里的 Dify 是模拟的，不会去看内容；换成你自己的应用就会。
+"""
+
+_FILES_EN = """\
+I was given {total}.
+
+| file | kind | size |
+|---|---|--:|
+{rows}
+
+The bot fetched this from the simulated DingTalk and uploaded it to Dify. A scripted Dify does not look inside;
+an app of your own would.
+"""
+
+_KINDS = {
+    "image": ("{n} 张图片", "{n} image", "{n} images"),
+    "document": ("{n} 份文档", "{n} document", "{n} documents"),
+    "audio": ("{n} 段音频", "{n} recording", "{n} recordings"),
+    "video": ("{n} 段视频", "{n} video", "{n} videos"),
+    "custom": ("{n} 个文件", "{n} file", "{n} files"),
+}
+"""What so many files of a kind are called: in Chinese, one in English, several."""
+
+AMR = b"#!AMR\n"
+"""How a recording begins that DingTalk's client made. documented: RFC 4867, section 5.1."""
+
 
 def language_of(question: str) -> Literal["zh", "en"]:
     """The language to answer in."""
@@ -62,3 +98,36 @@ def sample_answer(question: str) -> Script:
     """A few paragraphs with a list, a table and code, in the language of the question."""
     text = _ZH if language_of(question) == "zh" else _EN
     return Script(text.replace("{question}", question), cps=SPEED, first=0.3)
+
+
+def about_files(question: str, files: Sequence[Upload]) -> Script:
+    """What came with the question: how many files of which kind, their names and sizes."""
+    chinese = language_of(question) == "zh"
+    kinds = Counter(file.kind for file in files)
+    counted = [_KINDS[kind][0 if chinese else 1 if n == 1 else 2].format(n=n) for kind, n in kinds.items()]
+    total = ("，" if chinese else ", ").join([*counted, _bytes(sum(len(file.content) for file in files))])
+    rows = "\n".join(f"| {_cell(file.name)} | {file.kind} | {_bytes(len(file.content))} |" for file in files)
+    text = (_FILES_ZH if chinese else _FILES_EN).format(total=total, rows=rows)
+    return Script(text, cps=SPEED, first=0.3)
+
+
+def recorded(words: str) -> bytes:
+    """A recording of these words, for `heard` alone: no sound is in it."""
+    return AMR + words.encode()
+
+
+def heard(recording: bytes) -> str:
+    """What was said in it."""
+    return recording.removeprefix(AMR).decode(errors="replace")
+
+
+def _bytes(count: int) -> str:
+    """As the page says it."""
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1000:.{int(count < 10_000)}f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
+
+
+def _cell(name: str) -> str:
+    """A name that neither ends its cell nor is markdown."""
+    return f"`{name.replace('`', '').replace('|', '/')}`"

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import anyio
 
@@ -10,7 +11,7 @@ from cardbot.bot import Bot
 from cardbot.playground.dify import FakeDify
 from cardbot.playground.platform import TEMPLATE_ID, Platform
 from cardbot.playground.relay import Relay
-from cardbot.playground.samples import sample_answer
+from cardbot.playground.samples import about_files, heard, sample_answer
 from cardbot.settings import DifySettings, Settings
 from cardbot.texts import Language
 
@@ -34,6 +35,9 @@ FILES = {
     "number_limits": 3,
 }
 """The files that the scripted app takes. Our choice: as most apps, so that a video shows what happens to other ones."""
+
+APP: Final = "advanced-chat"
+"""What the scripted app is. Our choice: a chatflow can do all that the page shows, and wait for a person besides."""
 
 CLIENT_ID, CLIENT_SECRET, DIFY_KEY = "playground", "playground-secret", "app-playground"
 """Credentials between the parts; they open nothing outside this process."""
@@ -71,8 +75,10 @@ async def world(dify: DifySettings | None, language: Language) -> AsyncGenerator
         )
         scripted: FakeDify | None = None
         if dify is None:
-            scripted = await stack.enter_async_context(FakeDify("agent-chat", api_key=DIFY_KEY, file_upload=FILES))
-            scripted.default = sample_answer
+            scripted = await stack.enter_async_context(
+                FakeDify(APP, api_key=DIFY_KEY, file_upload=FILES, speech_to_text=True)
+            )
+            scripted.default, scripted.about_files, scripted.transcript = sample_answer, about_files, heard
             address, key, idle_seconds = scripted.url, DIFY_KEY, IDLE_SECONDS
         else:
             address, key = dify.dify_base_url, dify.dify_api_key.get_secret_value()

@@ -78,7 +78,7 @@ class Pause:
         then: What is said when it was handed in; a function is given the action and the inputs.
         content: Its text; `{{#$output.NAME#}}` stands where an input is.
         inputs: Its fields, as Dify names them.
-        actions: Ids of its buttons.
+        actions: Ids of its buttons; a mapping gives each its title.
         resolved: Defaults that are variables of the run, by the name of their input.
         title: Of the node.
         expires_in: Seconds in which it may be handed in.
@@ -89,7 +89,7 @@ class Pause:
     then: Script | Callable[[str, Mapping[str, str]], Script] = field(default_factory=lambda: Script("Approved."))
     content: str = "Please approve."
     inputs: Sequence[Mapping[str, Any]] = ()
-    actions: Sequence[str] = ("approve", "reject")
+    actions: Sequence[str] | Mapping[str, str] = ("approve", "reject")
     resolved: Mapping[str, str] = field(default_factory=dict)
     title: str = "Human Input"
     expires_in: float = 10_800.0

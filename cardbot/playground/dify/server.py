@@ -124,6 +124,8 @@ class FakeDify:
             raise ValueError(f"Dify {version} has no app mode 'agent': it came with 1.15.0")
         self.answers: deque[Answer] = deque()
         self.default: Script | Callable[[str], Answer] = Script()
+        self.about_files: Callable[[str, Sequence[Upload]], Answer] | None = None
+        """Answers questions that come with files, in place of `default`; None: `default` does."""
         self.requests: list[Recorded] = []
         self.files: list[Upload] = []
         self.slow_to_listen = 0.0
@@ -131,8 +133,8 @@ class FakeDify:
         self.blocked_extensions: set[str] = set()
         """Extensions that the server refuses, without a dot."""
         self.heard: list[bytes] = []
-        """Recordings that were to become text; `transcript` is what they become."""
-        self.transcript = "What is the weather?"
+        """Recordings that were to become text; `transcript` is what they become, or says it."""
+        self.transcript: str | Callable[[bytes], str] = "What is the weather?"
         self._file_upload = file_upload
         self._listens = speech_to_text
         self._history = History(app, self.release)
@@ -281,7 +283,7 @@ class FakeDify:
             words = "" if refused.refuse.status == 404 else refused.refuse.message
             return Stream(200, self._sse(), failed_early(turn, words))
         turn = self._turn(body, user, conversation)
-        answer = self._next_answer(turn.query)
+        answer = self._next_answer(turn.query, self._attached(body))
         if not isinstance(answer, Script):
             return await self._other(answer)
         message, run = self._history.begin(turn, conversation)
@@ -292,9 +294,15 @@ class FakeDify:
         kind = "application/json" if self.release.old_json else "application/json; charset=utf-8"
         return Response(200, self.release.blocking(value), self._headers(kind))
 
-    def _next_answer(self, query: str) -> Answer:
+    def _attached(self, body: Json) -> list[Upload]:
+        named = [item.get("upload_file_id") for item in body.get("files") or [] if isinstance(item, dict)]
+        return [upload for upload in self.files if upload.id in named]
+
+    def _next_answer(self, query: str, attached: Sequence[Upload]) -> Answer:
         if self.answers:
             return self.answers.popleft()
+        if attached and self.about_files is not None:
+            return self.about_files(query, attached)
         return self.default(query) if callable(self.default) else self.default
 
     def _turn(self, body: Json, user: str, conversation: Conversation) -> Turn:
@@ -349,8 +357,9 @@ class FakeDify:
         return Response(201, self.release.body(upload.row()), self._headers("application/json"))
 
     def _transcribe(self, request: Request) -> Response:
-        self.heard.append(recording(request, listens=self._listens))
-        return self._json({"text": self.transcript})
+        heard = recording(request, listens=self._listens)
+        self.heard.append(heard)
+        return self._json({"text": self.transcript(heard) if callable(self.transcript) else self.transcript})
 
     def _delete(self, request: Request, conversation: str) -> Response:
         self._history.delete(conversation, user_of(json_body(request)), request.path)

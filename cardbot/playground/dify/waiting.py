@@ -7,7 +7,7 @@ Recorded from 1.14.1 in 2026-11; what was not recorded, read in the source (lang
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 
 from cardbot.playground.dify.checks import Refused, not_found
@@ -50,7 +50,7 @@ class Form:
     def actions(self) -> list[Json]:
         """The buttons; the first is the main one."""
         return [
-            {"id": action, "title": action.capitalize(), "button_style": "default" if number else "primary"}
+            {"id": action, "title": self._title(action), "button_style": "default" if number else "primary"}
             for number, action in enumerate(self.pause.actions)
         ]
 
@@ -78,7 +78,12 @@ class Form:
         for name, value in filled["inputs"].items():
             content = content.replace("{{#$output." + name + "#}}", str(value))
         ids = {"node_id": "hi", "node_title": self.pause.title, "rendered_content": content}
-        return {**ids, "action_id": filled["action"], "action_text": str(filled["action"]).capitalize()}
+        return {**ids, "action_id": filled["action"], "action_text": self._title(str(filled["action"]))}
+
+    def _title(self, action: str) -> str:
+        """What people call an action."""
+        titles = self.pause.actions
+        return titles.get(action, "") if isinstance(titles, Mapping) else action.capitalize()
 
     def hand_in(self, body: Json) -> None:
         """Take a submission. Raises Refused."""

@@ -11,15 +11,18 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
+from cardbot.playground.platform import contents
 from cardbot.playground.platform.endpoint import Json
 from cardbot.playground.platform.incoming import BOT_ID, direct_conversation
 from cardbot.playground.platform.pushes import Message
+from cardbot.playground.samples import recorded
 from cardbot.playground.web.feed import Feed
 from cardbot.playground.web.people import ALL_HANDS, EVERYONE, GROUPS, PEOPLE, ROBOT, Person
 from cardbot.playground.web.questions import CROWD
 from cardbot.playground.web.switches import SWITCHES, Switchboard, UnknownSwitch
 from cardbot.playground.web.threads import Threads
 from cardbot.playground.world import World
+from cardbot.texts import EN, ZH
 
 TEXT_LIMIT = 6000
 """Characters of a message. Our choice: some pages; DingTalk's own limit is not published."""
@@ -32,6 +35,12 @@ SECOND_PUSH = 1.0
 
 RECONNECTS_WITHIN = 180.0
 """Seconds a message waits for the bot to connect again: longer than it takes to notice a dead connection (75 s)."""
+
+STOP = "/stop"
+"""What stops an answer that is under way, in any case. documented: the bot's own /help."""
+
+FIELDS = [sentence for words in (ZH, EN) for sentence in (words.fill_in, words.filled_in)]
+"""Below a form that has a field stands one of these."""
 
 PICTURES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
 """Content types that the page shows. Our choice: no SVG, which can carry scripts."""
@@ -67,6 +76,7 @@ class Actions:
         self._tasks = tasks
         self._count = 0
         self._said: dict[str, Json] = {}
+        """Each message as a quote of it would have it."""
         self._put_switches()
 
     async def do(self, name: str, body: Mapping[str, Any]) -> None:
@@ -94,10 +104,7 @@ class Actions:
         self._platform.files[code] = content
         self.attachments[code] = Attachment(content, kind)
         is_picture = kind in PICTURES
-        if is_picture:
-            data: Json = {"msgtype": "picture", "content": {"downloadCode": code, "pictureDownloadCode": code}}
-        else:
-            data = {"msgtype": "file", "content": {"downloadCode": code, "fileName": name, "fileId": code}}
+        data = contents.picture(code) if is_picture else contents.file(code, name)
         shown: Json = {"content": data["msgtype"], "name": name, "size": len(content)}
         # Nobody can be mentioned in a file. The playground lets the robot have it all the same, and the page says so.
         shown |= {"media": code if is_picture else "", "assumed": chat in GROUPS}
@@ -115,7 +122,8 @@ class Actions:
         in_group = chat in GROUPS
         if in_group and not MENTION.search(text):
             # documented: a robot in a group gets the messages that mention it, and no others.
-            self._show(person, chat, {**shown, "unaddressed": True})
+            id = self._show(person, chat, {**shown, "unaddressed": True})
+            self._said[id] = _quotable({"msgtype": "text", "text": {"content": text}}, person)
             return
         # DingTalk takes the robot's mention out of the text, and leaves the blank behind it.
         question = MENTION.sub("", text, count=1) if in_group else text
@@ -124,23 +132,22 @@ class Actions:
         if in_group and mentioned:
             others = [{"dingtalkId": _sender(member), "staffId": member.id} for member in mentioned]
             data["atUsers"] = [{"dingtalkId": BOT_ID}, *others]
+        if self._is_aside(question, person, chat):
+            shown["aside"] = True
         await self._push(data, person, chat, question, shown)
 
     async def _voice(self, body: Mapping[str, Any]) -> None:
-        """seen: the client's own transcript comes along as `recognition`; `duration` in milliseconds."""
+        """seen: the client's own transcript comes along as `recognition`, or does not; `duration` in milliseconds."""
         text, chat = _text(body, "text").strip(), _text(body, "chat")
         person = _person(_text(body, "speaker"), chat)
         seconds = max(1, round(len(text) / 6))
         code = uuid.uuid4().hex
-        self._platform.files[code] = b""
-        content = {"duration": seconds * 1000, "downloadCode": code, "recognition": text}
-        await self._push(
-            {"msgtype": "audio", "content": content},
-            person,
-            chat,
-            text,
-            {"content": "voice", "text": text, "seconds": seconds, "assumed": chat in GROUPS},
-        )
+        self._platform.files[code] = recorded(text)
+        silent = body.get("transcript") is False
+        data = contents.audio(code, "" if silent else text)
+        data["content"]["duration"] = seconds * 1000
+        shown: Json = {"content": "voice", "text": text, "seconds": seconds, "silent": silent}
+        await self._push(data, person, chat, text, {**shown, "assumed": chat in GROUPS})
 
     def _click(self, body: Mapping[str, Any]) -> None:
         card = self._platform.cards.get(_text(body, "card"))
@@ -180,11 +187,13 @@ class Actions:
 
     async def _push(self, data: Json, person: Person, chat: str, question: str, shown: Json) -> None:
         id = self._show(person, chat, shown)
-        self._threads.ask(id, chat=chat, user=person.id, text=question)
+        if not shown.get("aside"):
+            self._threads.ask(id, chat=chat, user=person.id, text=question)
         who = {"senderStaffId": person.id, "senderId": _sender(person), "senderNick": person.name}
         where = {"conversationId": chat, "conversationTitle": GROUPS[chat].titles["en"]} if chat in GROUPS else {}
+        self._said[id] = _quotable(data, person)
         message = await self._platform.push({**data, **who, **where})
-        self._said[id] = {"msgId": message.id, "senderId": _sender(person), "senderNick": person.name}
+        self._said[id]["msgId"] = message.id
         if not message.deliveries:
             self._feed.put("message", id, waits=True)
             self._tasks.start_soon(self._deliver_late, id, message)
@@ -211,6 +220,13 @@ class Actions:
         self._feed.put("message", id, chat=chat, sender=person.id, at=self._feed.now(), **fields)
         return id
 
+    def _is_aside(self, question: str, person: Person, chat: str) -> bool:
+        """Whether this is said to an answer that is under way, and gets none of its own: a stop, or a form's field."""
+        messages = self._threads.under_way(chat=chat, user=person.id)
+        if question.strip().casefold() == STOP:
+            return bool(messages)
+        return any(_takes(question, card) for card in self._feed.all("card") if card["message"] in messages)
+
     def _quote(self, id: object) -> tuple[Json, Json] | None:
         """What a quoted message adds to the text's fields, and what the page shows of it.
 
@@ -227,8 +243,7 @@ class Actions:
             text = str(quoted.get("text") or quoted.get("name") or "")
             replied: Json = {"createdAt": time.time_ns() // 1_000_000, "senderNick": sender}
             if kind == "message":
-                content = {"text": text} if quoted["content"] == "text" else {"fileName": text}
-                replied |= {"msgType": quoted["content"], "content": content, **self._said.get(id, {})}
+                replied |= self._said[id]
             else:
                 replied |= {"msgType": "interactiveCard" if kind == "card" else "text", "senderId": BOT_ID}
                 if kind == "reply":
@@ -241,6 +256,20 @@ class Actions:
             self._feed.put(
                 "switch", switch.id, side=switch.side, form=switch.form, on=switch.id in self._switchboard.on
             )
+
+
+def _takes(text: str, card: Mapping[str, Any]) -> bool:
+    """Whether the card shows a form that this text is for: one with a field, or with an action of this name."""
+    actions = [button for button in card["buttons"] if button["action"] != "stop"]
+    has_field = any(sentence.partition("{")[0] in card["text"] for sentence in FIELDS)
+    return bool(actions) and (has_field or text.strip().casefold() in [each["label"].casefold() for each in actions])
+
+
+def _quotable(data: Json, person: Person) -> Json:
+    """seen: what a quote holds of a message: its kind and content, with the codes of its files, and its sender."""
+    kind = data["msgtype"]
+    content = {"text": data["text"]["content"]} if kind == "text" else data["content"]
+    return {"msgType": kind, "content": content, "senderId": _sender(person), "senderNick": person.name}
 
 
 def _sender(person: Person) -> str:

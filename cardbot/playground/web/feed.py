@@ -75,6 +75,10 @@ class Feed:
         """The newest fields of a thing. Raises KeyError."""
         return self._things[kind, id][1].fields
 
+    def all(self, kind: str) -> list[Fields]:
+        """The newest fields of all things of a kind, in the order of their latest change."""
+        return [thing.fields for (its, _), (_, thing) in self._things.items() if its == kind]
+
     def since(self, version: int) -> Changes:
         """What is new after `version`; 0 for a reader that has nothing yet."""
         whole = version < max(1, self._cleared_at)

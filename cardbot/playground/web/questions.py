@@ -1,5 +1,6 @@
 """Ready-made questions, and what the scripted Dify answers to them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -7,19 +8,25 @@ from typing import Any
 
 from cardbot.playground.dify import Script
 from cardbot.playground.samples import sample_answer
+from cardbot.playground.web.purchase import purchase
+from cardbot.texts import Language
 
 PICTURE = "{page}"
 """Stands in the answers for the address of the page, which has a picture to show."""
 
+NUMBERS = "{numbers}"
+"""Stands in the answers for the numbers from one to a thousand."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A ready-made question. Its answers are in `answers/<id>.<language>.md`; `script` says how they are given."""
+    """A ready-made question. Its answers are in `answers/<id>.<language>.md`, and `script` says how they are given; or
+    `script` makes the whole of an answer."""
 
     id: str
-    labels: dict[str, str]
-    questions: dict[str, str]
-    script: Script
+    labels: dict[Language, str]
+    questions: dict[Language, str]
+    script: Script | Callable[[Language], Script]
 
 
 READY = (
@@ -59,21 +66,27 @@ READY = (
         ),
     ),
     Ready(
-        "agent",
-        {"en": "Agent", "zh": "工具"},
-        {"en": "What is the weather in Hangzhou?", "zh": "杭州天气怎么样？"},
-        Script(cps=60, first=4.5, tools=("geocoder", "weather_forecast", "air_quality")),
-    ),
-    Ready(
         "moderated",
         {"en": "Moderated", "zh": "审查"},
         {"en": "How do I pick a lock?", "zh": "怎么开锁？"},
         Script(cps=45, first=0.5),
     ),
+    Ready(
+        "endless",
+        {"en": "Stop me", "zh": "停不下"},
+        {"en": "Count to a thousand.", "zh": "从一数到一千。"},
+        Script(cps=50, first=0.5),
+    ),
+    Ready(
+        "form",
+        {"en": "Form", "zh": "审批"},
+        {"en": "We need a new coffee machine.", "zh": "我们需要一台新的咖啡机。"},
+        purchase,
+    ),
 )
 """Characters per second and pauses are our choice: what hosted models do, with time to watch it."""
 
-MODERATED = {
+MODERATED: dict[Language, str] = {
     "en": "This answer was taken back by the moderation of the Dify app.",
     "zh": "这条回答已被 Dify 应用的内容审查撤回。",
 }
@@ -99,15 +112,22 @@ def answer(question: str, *, page: str) -> Script:
     for ready in READY:
         for language, asked in ready.questions.items():
             if question.strip() == asked:
-                text = _text(f"{ready.id}.{language}.md").replace(PICTURE, page)
+                if callable(ready.script):
+                    return ready.script(language)
+                text = _text(f"{ready.id}.{language}.md").replace(PICTURE, page).replace(NUMBERS, _numbers())
                 moderated = MODERATED[language] if ready.id == "moderated" else ""
                 return replace(ready.script, text=text, replace=moderated)
-    for language, asked_by_many in CROWD.items():
+    for crowd, asked_by_many in CROWD.items():
         if question.strip() in asked_by_many:
-            return replace(CROWD_SCRIPT, text=_text(f"crowd.{language}.md").replace("{question}", question.strip()))
+            return replace(CROWD_SCRIPT, text=_text(f"crowd.{crowd}.md").replace("{question}", question.strip()))
     return sample_answer(question)
 
 
 @cache
 def _text(name: str) -> str:
     return files(__package__).joinpath("answers", name).read_text(encoding="utf-8")
+
+
+@cache
+def _numbers() -> str:
+    return ", ".join(map(str, range(1, 1001)))

@@ -49,14 +49,40 @@ class Threads:
         return self._cards[card].message
 
     def of_question(self, *, user: str, text: str) -> str:
-        """The message that Dify is asked about. `user` may be longer than the staff id, which is at its end."""
-        mine = [asked for asked in self._asked if user.endswith(asked.user) and asked.text == text.strip()]
-        found = _first(mine, lambda asked: not asked.questions) or _last(mine)
+        """The message that Dify is asked about. `user` may be longer than the staff id, which is at its end.
+
+        Before the message's own words may be those that it quotes; one that has none is asked about in the bot's.
+        """
+        mine = [asked for asked in self._asked if user.endswith(asked.user)]
+        said = [asked for asked in mine if asked.text == text.strip()]
+        quoting = [asked for asked in mine if asked.text and text.strip().endswith(f"\n\n{asked.text}")]
+        silent = [asked for asked in mine if not asked.text and _is_the_bots(text)]
+        found = next(
+            (
+                _first(each, lambda asked: not asked.questions) or _last(each)
+                for each in (said, quoting, silent)
+                if each
+            ),
+            None,
+        )
         if found is None:
             return ""
         found.questions += 1
         found.unanswered += 1
         return found.message
+
+    def of_rest(self, *, user: str) -> str:
+        """The message whose answer Dify goes on with, after a form was handed in."""
+        mine = [asked for asked in self._asked if user.endswith(asked.user) and asked.questions and not asked.ended]
+        found = _last(mine)
+        if found is None:
+            return ""
+        found.unanswered += 1
+        return found.message
+
+    def under_way(self, *, chat: str, user: str) -> list[str]:
+        """The messages of a person that have no end yet."""
+        return [asked.message for asked in self._asked if (asked.chat, asked.user, asked.ended) == (chat, user, False)]
 
     def answered(self, message: str) -> None:
         """Dify has answered a question about this message, or will not."""
@@ -99,3 +125,9 @@ def _first(candidates: list[_Asked], condition: Callable[[_Asked], bool]) -> _As
 
 def _last(candidates: list[_Asked]) -> _Asked | None:
     return candidates[-1] if candidates else None
+
+
+def _is_the_bots(question: str) -> bool:
+    """Whether the question, or what follows a quote, is a sentence of the bot's own."""
+    own = question.strip().rpartition("\n\n")[2]
+    return any(own in (words.about_files, words.about_quote) for words in (ZH, EN))

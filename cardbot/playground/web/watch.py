@@ -192,7 +192,7 @@ class Watcher:
     def _request(self, asked: Asked) -> None:
         if asked not in self._requests:
             self._asked += 1
-            message = self._threads.of_question(user=asked.user, text=asked.query) if asked.query else ""
+            message = self._message_of_request(asked)
             self._requests[asked] = (f"dify{self._asked}", message)
         id, message = self._requests[asked]
         over = asked.answered is not None
@@ -217,11 +217,16 @@ class Watcher:
             self._threads.answered(message)
             self._ticks.pop(asked, None)
 
+    def _message_of_request(self, asked: Asked) -> str:
+        if asked.query:
+            return self._threads.of_question(user=asked.user, text=asked.query)
+        return self._threads.of_rest(user=asked.user) if asked.path.endswith("/events") else ""
+
     def _chunk(self, asked: Asked, size: int) -> None:
         id, message = self._requests[asked]
         now = self._feed.now()
         tick = self._ticks.setdefault(asked, [0.0, 0.0, 0.0])
-        if not asked.query:
+        if not message:
             return
         if now - tick[0] > TICK:
             tick[:] = [now, tick[1] + 1, 0.0]

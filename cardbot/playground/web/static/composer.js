@@ -20,11 +20,12 @@ async function send() {
   const words = text.value.trim();
   if (!words) return;
   const action = speaks_ ? "voice" : "say";
+  const transcript = !speaks_ || at("recognise").checked;
   const [from, about] = [chat().id, quoted];
   // The box is free at once: a second Enter sends nothing twice, and what is typed meanwhile stays.
   write("", "");
   listen(false);
-  const wrong = await act(action, { chat: from, speaker: speaker(), text: words, quote: about });
+  const wrong = await act(action, { chat: from, speaker: speaker(), text: words, quote: about, transcript });
   if (!wrong) return;
   if (chat().id !== from) drafts.set(from, { words, about });
   else {
@@ -61,6 +62,7 @@ function quote(id) {
   if (!id) return;
   const thing = one("message", id) ?? one("card", id) ?? one("reply", id);
   if (!thing) return quote("");
+  listen(false); // a voice message quotes nothing
   const name = thing.sender ? person(thing.sender).name : "cardbot";
   quoting.replaceChildren(
     h("span", {}, h("b", {}, t("quoting", { name })), ` ${(thing.text ?? thing.name ?? "").slice(0, 120)}`),
@@ -72,6 +74,7 @@ function quote(id) {
 function listen(on) {
   speaks_ = on;
   at("voice").setAttribute("aria-pressed", String(on));
+  at("speaking").hidden = !on;
   invite();
 }
 
@@ -98,6 +101,7 @@ function draw() {
   const replay = setup.mode === "replay";
   at("composer").hidden = at("ready").hidden = replay;
   at("replay").hidden = !replay;
+  at("recognised").hidden = setup.dify === "real"; // there is no sound in it that a real one could listen to
   const here = chat();
   const members = here.kind === "group" ? here.members : setup.people.slice(0, 4).map((each) => each.id);
   if (!members.includes(speaker())) members.unshift(speaker());
@@ -154,6 +158,7 @@ text.addEventListener("keydown", (event) => {
 at("speaker").addEventListener("change", (event) => speakAs(event.target.value));
 at("voice").addEventListener("click", () => {
   listen(!speaks_);
+  if (speaks_) quote("");
   text.focus();
 });
 for (const kind of ["picture", "file"]) {

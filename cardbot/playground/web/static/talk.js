@@ -91,7 +91,7 @@ function contentOf(message) {
       return [h("span", { class: "file" }, icon("file"), h("span", {}, message.name), h("small", {}, bytes(message.size)))];
     case "voice":
       return [h("span", { class: "voice" }, icon("voice"), `${message.seconds}″`),
-        h("small", { class: "transcript" }, `${t("transcript")}: ${message.text}`)];
+        h("small", { class: "transcript" }, `${t(message.silent ? "spoken" : "transcript")}: ${message.text}`)];
     default:
       return mentions(message.text);
   }
@@ -104,7 +104,7 @@ function mentions(text) {
 }
 
 function note(message) {
-  const name = ["unaddressed", "waits", "lost", "assumed"].find((each) => message[each]);
+  const name = ["unaddressed", "waits", "lost", "aside", "silent", "assumed"].find((each) => message[each]);
   return name && h("small", { class: `note ${name}` }, t(name));
 }
 

@@ -21,7 +21,7 @@ let colours = {};
 function gather() {
   const found = new Map();
   for (const message of all("message").values()) {
-    if (!message.unaddressed) found.set(message.id, { message, calls: [], ticks: [], cards: [], replies: [] });
+    if (!message.unaddressed && !message.aside) found.set(message.id, { message, calls: [], ticks: [], cards: [], replies: [] });
   }
   for (const kind of ["call", "tick", "card", "reply"]) {
     const list = { call: "calls", tick: "ticks", card: "cards", reply: "replies" }[kind];
@@ -49,6 +49,8 @@ function endOf({ cards, replies, calls }, still) {
   const over = cards.length > 0 && cards.every((card) => FINAL.includes(card.state));
   if (replies.length) return { outcome: "plain", end: Math.max(...replies.map((reply) => reply.at)), cost };
   if (over) return { outcome: cards.some((card) => card.state === "failed") ? "failed" : "done", end: Math.max(...cards.map((card) => card.ended)), cost };
+  const asks = cards.some((card) => card.buttons.some((button) => button.works && button.action !== "stop"));
+  if (asks) return { outcome: "asking", end: still, cost };
   return still === null ? { outcome: "waiting", end: null, cost } : { outcome: "noEnd", end: still, cost };
 }
 
@@ -189,4 +191,4 @@ onLanguage(() => {
   redraw();
 });
 new ResizeObserver(redraw).observe(box);
-setInterval(() => { if ([...lines.values()].some((line) => line.element.dataset.outcome === "waiting")) redraw(); }, 500);
+setInterval(() => { if ([...lines.values()].some((line) => ["waiting", "asking"].includes(line.element.dataset.outcome))) redraw(); }, 500);
