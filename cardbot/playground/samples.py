@@ -62,7 +62,9 @@ _FILES_ZH = """\
 |---|---|--:|
 {rows}
 
-机器人用下载码从模拟的钉钉取来文件，再上传到 Dify。这里的 Dify 是模拟的，不会去看内容；换成你自己的应用就会。
+机器人用下载码从模拟的钉钉取来文件，再上传到 Dify。
+
+这里的 Dify 是模拟的，不会去看内容；换成你自己的应用就会。
 """
 
 _FILES_EN = """\
@@ -72,8 +74,9 @@ I was given {total}.
 |---|---|--:|
 {rows}
 
-The bot fetched this from the simulated DingTalk and uploaded it to Dify. A scripted Dify does not look inside;
-an app of your own would.
+The bot fetched this from the simulated DingTalk and uploaded it to Dify.
+
+This Dify is scripted and does not look inside; an app of your own would.
 """
 
 _KINDS = {

@@ -42,6 +42,9 @@ STOP = "/stop"
 FIELDS = [sentence for words in (ZH, EN) for sentence in (words.fill_in, words.filled_in)]
 """Below a form that has a field stands one of these."""
 
+CHOICES = [words.choose for words in (ZH, EN)]
+"""Below every form stands one of these."""
+
 PICTURES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
 """Content types that the page shows. Our choice: no SVG, which can carry scripts."""
 
@@ -261,8 +264,13 @@ class Actions:
 def _takes(text: str, card: Mapping[str, Any]) -> bool:
     """Whether the card shows a form that this text is for: one with a field, or with an action of this name."""
     actions = [button for button in card["buttons"] if button["action"] != "stop"]
-    has_field = any(sentence.partition("{")[0] in card["text"] for sentence in FIELDS)
+    # Its buttons may be there a moment before its text, and then what it has is not known yet.
+    has_field = _says(card, FIELDS) or not _says(card, CHOICES)
     return bool(actions) and (has_field or text.strip().casefold() in [each["label"].casefold() for each in actions])
+
+
+def _says(card: Mapping[str, Any], sentences: list[str]) -> bool:
+    return any(sentence.partition("{")[0] in card["text"] for sentence in sentences)
 
 
 def _quotable(data: Json, person: Person) -> Json:

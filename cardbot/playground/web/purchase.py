@@ -35,8 +35,8 @@ The office drinks some 180 cups a day, so I would take the **Office 6**.
 }
 
 _FORM: Mapping[Language, str] = {
-    "en": "Shall I order it? Quantity: {{#$output.quantity#}}",
-    "zh": "要下单吗？数量：{{#$output.quantity#}}",
+    "en": "Shall I order it? Quantity: {{#$output.quantity#}} (write another number to change it)",
+    "zh": "要下单吗？数量：{{#$output.quantity#}}（回复其他数字可以修改）",
 }
 
 _ACTIONS: Mapping[Language, Mapping[str, str]] = {

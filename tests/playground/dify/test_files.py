@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cardbot.playground.dify import FakeDify
+from cardbot.playground.dify import FakeDify, Script
 
 pytestmark = pytest.mark.anyio
 
@@ -130,3 +130,20 @@ async def test_an_app_that_listens_takes_some_kinds_of_sound(
     async with dify_and_client(speech_to_text=listens) as (_, client):
         answer = await client.post("/audio-to-text", files={"file": ("v", b"#!AMR", kind)}, data={"user": "ann"})
     assert (answer.status_code, answer.json().get("code")) == expected
+
+
+async def test_a_question_with_files_can_be_answered_in_their_light() -> None:
+    async with dify_and_client(file_upload=UPLOADS) as (dify, client):
+        dify.about_files = lambda query, files: Script(f"{query}: {', '.join(file.name for file in files)}")
+        id = (await upload(client)).json()["id"]
+        body = {"inputs": {}, "query": "hi", "user": "ann", "response_mode": "blocking"}
+        assert (await client.post("/chat-messages", json=body)).json()["answer"] == Script().whole
+        body["files"] = [{"transfer_method": "local_file", "type": "image", "upload_file_id": id}]
+        assert (await client.post("/chat-messages", json=body)).json()["answer"] == "hi: a.png"
+
+
+async def test_a_transcript_can_depend_on_what_was_recorded() -> None:
+    async with dify_and_client(speech_to_text=True) as (dify, client):
+        dify.transcript = lambda recording: recording.decode().upper()
+        answer = await client.post("/audio-to-text", files={"file": ("a.amr", b"hello", "audio/amr")})
+        assert answer.json() == {"text": "HELLO"}

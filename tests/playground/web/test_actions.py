@@ -115,6 +115,68 @@ async def test_a_voice_message_carries_its_transcript(pushed: list[Json]) -> Non
     assert pushed[0]["content"]["recognition"] == "How is the weather?"
 
 
+async def test_a_voice_message_may_come_without_a_transcript(pushed: list[Json], platforms: list[Platform]) -> None:
+    async with playground(None, "en") as url, visiting(url) as page:
+        await page.act("voice", chat=DIRECT, speaker=ADA, text="How is the weather?", transcript=False)
+        await page.until(lambda: any("How is the weather?" in card["text"] for card in page.all("card")))
+    (data,) = pushed
+    assert "recognition" not in data["content"]
+    assert platforms[0].files[data["content"]["downloadCode"]].startswith(b"#!AMR\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected", "names"),
+    [
+        ("image/png", "picture", {"downloadCode", "pictureDownloadCode"}),
+        ("application/pdf", "file", {"downloadCode", "fileName"}),
+    ],
+)
+async def test_a_quoted_file_carries_its_codes(pushed: list[Json], kind: str, expected: str, names: set[str]) -> None:
+    async with playground(None, "en") as url, visiting(url) as page:
+        query = {"chat": DIRECT, "speaker": ADA, "name": "a"}
+        await page.http.post("/upload", params=query, content=b"bytes", headers={"Content-Type": kind})
+        await page.until(lambda: page.all("message"))
+        await page.say("and this?", quote=page.all("message")[0]["id"])
+    sent, quoting = pushed
+    quoted = quoting["text"]["repliedMsg"]
+    assert (quoted["msgType"], quoted["content"], quoted["msgId"]) == (expected, sent["content"], sent["msgId"])
+    assert names <= set(quoted["content"])
+
+
+async def test_a_quoted_voice_message_is_one_of_dingtalks_kinds(pushed: list[Json]) -> None:
+    async with playground(None, "en") as url, visiting(url) as page:
+        await page.act("voice", chat=DIRECT, speaker=ADA, text="hello")
+        await page.until(lambda: page.all("message"))
+        await page.say("and this?", quote=page.all("message")[0]["id"])
+    quoted = pushed[1]["text"]["repliedMsg"]
+    assert (quoted["msgType"], quoted["content"]["recognition"]) == ("audio", "hello")
+
+
+async def test_a_stop_that_hits_an_answer_is_no_message_of_its_own() -> None:
+    async with playground(None, "en") as url, visiting(url) as page:
+        await page.say("/stop")
+        await page.until(lambda: page.all("reply"))
+        await page.say("Count to a thousand.")
+        await page.until(lambda: any("1, 2" in card["text"] for card in page.all("card")))
+        await page.say("/stop")
+        await page.until(lambda: [card["state"] for card in page.all("card")] == ["done"])
+        await page.until(lambda: len(page.all("message")) == 3)
+        assert [message.get("aside", False) for message in page.all("message")] == [False, False, True]
+        assert len(page.all("reply")) == 1
+
+
+async def test_only_the_words_of_whoever_was_asked_go_into_a_form() -> None:
+    async with playground(None, "en") as url, visiting(url) as page:
+        await page.say("@cardbot We need a new coffee machine.", chat=GROUP)
+        await page.until(lambda: any(len(card["buttons"]) == 3 for card in page.all("card")))
+        await page.say("@cardbot 7", chat=GROUP, speaker="user0002")
+        await page.until(lambda: len(page.all("card")) == 2)
+        await page.say("@cardbot 5", chat=GROUP)
+        await page.until(lambda: any("Quantity: 5" in card["text"] for card in page.all("card")))
+        asides = {message["text"]: message.get("aside", False) for message in page.all("message")}
+    assert asides == {"@cardbot We need a new coffee machine.": False, "@cardbot 7": False, "@cardbot 5": True}
+
+
 async def test_a_press_tells_the_bot_what_the_button_carries(platforms: list[Platform]) -> None:
     async with playground(None, "en") as url, visiting(url) as page:
         await page.say("hello")

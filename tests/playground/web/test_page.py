@@ -14,7 +14,7 @@ from cardbot.playground.platform import Platform
 from cardbot.playground.web import playground, replay
 from tests.playground.web.bot_buttons import FORM, set_buttons
 from tests.playground.web.browser import Complaints, chromium, looking_at, needs_browser, playwright
-from tests.playground.web.visitor import visiting
+from tests.playground.web.visitor import ADA, DIRECT, visiting
 
 pytestmark = [pytest.mark.anyio, needs_browser]
 
@@ -115,6 +115,64 @@ async def test_buttons_go_when_they_are_replaced_and_when_the_card_ends(
         assert complaints == []
 
 
+async def test_stop_ends_an_answer_where_it_is(browser: Any) -> None:
+    async with playground(None, "en") as url, looking_at(url, browser) as (page, complaints):
+        await page.click("[data-ready=endless]")
+        await expect(page.locator(".card .md")).to_contain_text("1, 2, 3", timeout=15 * SECONDS)
+        await page.get_by_role("button", name="Stop", exact=False).last.click()
+        await expect(page.locator(DONE)).to_contain_text("Stopped.")
+        await expect(page.locator(DONE)).not_to_contain_text("100")
+        await expect(page.locator(".card footer button")).to_have_count(0)
+        await expect(page.locator("#calls tr[data-path$='/stop'][data-state=good]")).to_have_count(1)
+        assert complaints == []
+
+
+async def test_a_form_is_filled_in_by_typing_and_handed_in_by_a_press(browser: Any) -> None:
+    async with playground(None, "en") as url, looking_at(url, browser) as (page, complaints):
+        await page.click("[data-ready=form]")
+        await expect(page.locator(".card footer button")).to_have_count(3, timeout=20 * SECONDS)
+        await expect(page.locator(".line[data-outcome=asking]")).to_have_count(1)
+        await page.locator("#text").fill("3")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".note.aside")).to_be_visible()
+        await expect(page.locator(".card .md")).to_contain_text("Quantity: 3", timeout=15 * SECONDS)
+        await page.get_by_role("button", name="Order it").click()
+        await expect(page.locator(DONE)).to_contain_text("Ordered, 3 × Office 6", timeout=15 * SECONDS)
+        # What was typed for the form is no question of its own.
+        await expect(page.locator(".line[data-outcome=done]")).to_have_count(1)
+        await expect(page.locator(".line")).to_have_count(1)
+        assert complaints == []
+
+
+async def test_a_voice_message_without_a_transcript_is_heard_by_dify(browser: Any) -> None:
+    async with playground(None, "en") as url, looking_at(url, browser) as (page, complaints):
+        await page.click("#voice")
+        await page.get_by_label("with DingTalk’s transcript").uncheck()
+        await page.locator("#text").fill("How is the weather?")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".note.silent")).to_be_visible()
+        await expect(page.locator(".card .md")).to_contain_text("You asked: How is the weather?", timeout=15 * SECONDS)
+        await expect(page.locator("#calls tr[data-path='/v1/audio-to-text'][data-state=good]")).to_have_count(1)
+        assert complaints == []
+
+
+async def test_a_picture_reaches_dify_and_again_when_it_is_quoted(browser: Any) -> None:
+    async with playground(None, "en") as url, looking_at(url, browser) as (page, complaints):
+        picture = {"name": "page.png", "mimeType": "image/png", "buffer": await page.screenshot()}
+        await page.set_input_files("#chosen-picture", picture)
+        await expect(page.locator(DONE)).to_contain_text("I was given 1 image", timeout=15 * SECONDS)
+        row = page.locator(".row.mine:has(img)")
+        await row.hover()
+        await row.locator(".quote").click()
+        await page.locator("#text").fill("and what is this?")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(DONE)).to_have_count(2, timeout=15 * SECONDS)
+        await expect(page.locator(DONE).last).to_contain_text("I was given 1 image")
+        # Both have Dify's text in their line, though it was asked in other words than were written.
+        await expect(page.locator(".line[data-outcome=done]")).to_have_count(2)
+        assert complaints == []
+
+
 async def test_a_refused_card_ends_as_a_plain_reply(browser: Any) -> None:
     async with playground(None, "en") as url, looking_at(url, browser) as (page, complaints):
         await page.click("#switch-refused")
@@ -182,7 +240,7 @@ async def test_the_end_of_a_chat_stays_in_sight_when_a_picture_grows_it(browser:
         picture = {"name": "page.png", "mimeType": "image/png", "buffer": await page.screenshot()}
         for _ in range(3):
             await page.set_input_files("#chosen-picture", picture)
-        await expect(page.locator(".card[data-state=done]")).to_have_count(3, timeout=45 * SECONDS)
+        await expect(page.locator(DONE)).to_have_count(3, timeout=30 * SECONDS)
         await page.wait_for_function(
             f"[...document.querySelectorAll('#log img')].every((each) => each.complete) && {below} < 2"
         )
@@ -228,6 +286,17 @@ async def test_a_second_enter_sends_nothing_and_later_words_stay(browser: Any) -
         assert complaints == []
 
 
+async def test_a_picture_can_be_quoted_on_a_telephone(browser: Any) -> None:
+    narrow = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
+    async with playground(None, "en") as url, looking_at(url, browser, **narrow) as (page, complaints):
+        picture = {"name": "page.png", "mimeType": "image/png", "buffer": await page.screenshot()}
+        await page.set_input_files("#chosen-picture", picture)
+        await page.locator(".row.mine .quote").tap()
+        await expect(page.locator("#quoting")).to_contain_text("page.png")
+        assert await page.evaluate("document.documentElement.scrollWidth") == 390
+        assert complaints == []
+
+
 async def test_chat_names_fit_a_telephone_before_anything_is_said(browser: Any) -> None:
     narrow = {"viewport": {"width": 390, "height": 844}}
     async with playground(None, "en") as url, looking_at(url, browser, **narrow) as (page, _):
@@ -242,13 +311,15 @@ async def test_chat_names_fit_a_telephone_before_anything_is_said(browser: Any) 
 async def test_a_recorded_run_is_shown_again(tmp_path: Path, browser: Any) -> None:
     file = tmp_path / "run.jsonl"
     async with playground(None, "en", record_to=file) as url, visiting(url) as visitor:
+        await visitor.act("voice", chat=DIRECT, speaker=ADA, text="How is the weather?")
         await visitor.say("/help")
-        await visitor.until(lambda: visitor.all("reply"))
+        await visitor.until(lambda: visitor.all("reply") and visitor.all("card"))
     async with replay(file) as url, looking_at(url, browser) as (page, complaints):
         await expect(page.locator(".replay")).to_be_visible()
         await expect(page.locator("#composer")).to_be_hidden()
-        await expect(page.locator("#log")).to_contain_text("/help")
-        await expect(page.locator(".bubble.reply")).to_contain_text("begin a new conversation")
+        await expect(page.locator(".transcript")).to_contain_text("How is the weather?")
+        await expect(page.locator(".bubble.reply")).to_contain_text("Just ask me")
+        await expect(page.locator(".card")).to_have_count(1)
         await page.get_by_role("button", name="Play again").click()
         await expect(page.locator(".bubble.reply")).to_have_count(0)
         await expect(page.locator(".bubble.reply")).to_have_count(1)

@@ -61,7 +61,7 @@ async def test_each_fault_ends_in_one_visible_final_state(monkeypatch: pytest.Mo
 async def test_a_message_to_a_dead_connection_waits_for_the_next_one() -> None:
     async with playground(None, "en") as url, visiting(url) as page:
         await page.act("switch", id="zombie", on=True)
-        await page.say("/help")
+        await page.say("/help")  # gets a plain reply
         await page.until(lambda: [message for message in page.all("message") if message.get("waits")])
         await page.until(lambda: page.all("meter")[0]["connections"] == 0)
         await page.act("switch", id="dropped", on=True)  # the bot would notice by itself after 75 s

@@ -40,6 +40,34 @@ def test_questions_are_found_by_who_asks_and_what() -> None:
     assert here.of_question(user="dingtalk:corp:user0009", text="three") == ""
 
 
+def test_a_question_is_found_behind_what_it_quotes() -> None:
+    here = threads()
+    here.ask("picture", chat=GROUP, user="user0001", text="")
+    assert here.of_question(user="user0001", text=EN.quoted.format(quote="> one") + "\n\nthree") == "m3"
+
+
+def test_a_message_without_words_is_found_by_the_bots_own() -> None:
+    here = threads()
+    here.ask("picture", chat=GROUP, user="user0001", text="")
+    assert here.of_question(user="user0001", text=EN.about_files) == "picture"
+    assert here.of_question(user="user0001", text="four") == ""
+
+
+def test_the_rest_after_a_form_belongs_to_the_question() -> None:
+    here = threads()
+    assert here.of_rest(user="dingtalk:corp:user0001") == ""
+    here.of_question(user="user0001", text="one")
+    assert here.of_rest(user="dingtalk:corp:user0001") == "m1"
+
+
+def test_a_message_is_under_way_until_its_card_ends() -> None:
+    here = threads()
+    here.of_card("c1", chat=GROUP, user="user0001")
+    assert here.under_way(chat=GROUP, user="user0001") == ["m1", "m3"]
+    here.end("c1", text="All of it.")
+    assert here.under_way(chat=GROUP, user="user0001") == ["m3"]
+
+
 def test_a_reply_is_not_for_a_message_that_dify_still_answers() -> None:
     here = threads()
     here.of_question(user="user0001", text="one")
