@@ -1,6 +1,7 @@
 """A scripted Dify: its service API on the loopback interface, answering what it is told to answer."""
 
 import asyncio
+import re
 import time
 import uuid
 from collections import defaultdict, deque
@@ -39,6 +40,23 @@ HTML_404 = (
 )
 
 Answer = Script | Refuse | Html | Hang | Drop | Replay
+
+
+@dataclass(slots=True)
+class Trouble:
+    """What becomes of requests that are no questions, such as an upload or a stop.
+
+    Args:
+        path: A regular expression for `METHOD path`, found at its beginning.
+        answer: What is answered instead.
+        times: So many requests meet it.
+        done: Whether the request has its effect all the same.
+    """
+
+    path: str
+    answer: Refuse | Html | Hang | Drop
+    times: float = 1
+    done: bool = False
 
 _QUESTIONS: dict[str, tuple[App, ...]] = {
     "/v1/chat-messages": CHAT_APPS,
@@ -128,6 +146,8 @@ class FakeDify:
         """Answers questions that come with files, in place of `default`; None: `default` does."""
         self.requests: list[Recorded] = []
         self.files: list[Upload] = []
+        self.troubles: list[Trouble] = []
+        """What goes wrong with the next requests; the first that fits, and has times left, counts."""
         self.slow_to_listen = 0.0
         """Seconds until a listener to a run that goes on is taken on."""
         self.blocked_extensions: set[str] = set()
@@ -216,8 +236,20 @@ class FakeDify:
         if endpoint is None:
             return Response(404, HTML_404, self._headers("text/html; charset=utf-8"))
         authorize(request, self._api_key)
+        trouble = self._trouble(request)
+        if trouble and not trouble.done:
+            return await self._other(trouble.answer)
         answer = endpoint()
-        return answer if isinstance(answer, Response) else await answer
+        response = answer if isinstance(answer, Response) else await answer
+        return await self._other(trouble.answer) if trouble else response
+
+    def _trouble(self, request: Request) -> Trouble | None:
+        line = f"{request.method} {request.path}"
+        for trouble in self.troubles:
+            if trouble.times > 0 and re.match(trouble.path, line):
+                trouble.times -= 1
+                return trouble
+        return None
 
     def _endpoint(self, request: Request) -> Callable[[], Response | Awaitable[Response | Stream]] | None:
         path, query = request.path, request.query
