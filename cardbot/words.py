@@ -5,6 +5,8 @@ shows the answer: a press on a card comes to any of the connections.
 """
 
 import json
+import math
+import time
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +21,9 @@ from cardbot.ports import Store
 LOOK_EVERY = 1.0
 """Seconds between two looks for words from other processes. Our choice: who presses Stop waits no longer, and it is one
 small question to the store, asked only while there are several processes and an answer is under way."""
+
+POSTED_LIFE = 60.0
+"""Seconds that a word waits in the store. Set by the store's contract."""
 
 log = structlog.get_logger(__name__)
 
@@ -99,10 +104,13 @@ class Words:
         self._store = store
         self._ears: defaultdict[str, list[Ear]] = defaultdict(list)
         self._alone = True
+        self._posted_until = -math.inf  # when the last word that may be in the store is gone
         self._over = False
 
     def share(self, processes: int) -> None:
         """So many processes show answers for this app."""
+        if not self._alone:
+            self._posted_until = time.monotonic() + POSTED_LIFE  # those who are gone may have left some
         self._alone = processes <= 1
 
     @contextmanager
@@ -137,6 +145,7 @@ class Words:
     async def _post(self, address: str, word: Word) -> None:
         try:
             await self._store.post(address, word.to_json())
+            self._posted_until = time.monotonic() + POSTED_LIFE
         except StoreError as exc:
             log.error("word_not_posted", error=str(exc))
 
@@ -148,10 +157,13 @@ class Words:
                 ear.close()
 
     async def keep_collecting(self) -> None:
-        """Bring what other processes left for the answers of this one, until cancelled."""
+        """Bring what other processes left for the answers of this one, until cancelled.
+
+        So are words of this process, for an answer that it takes over from one that died.
+        """
         while True:
             await anyio.sleep(LOOK_EVERY)
-            if self._alone or not self._ears:
+            if not self._ears or (self._alone and time.monotonic() > self._posted_until):
                 continue
             try:
                 for address, word in await self._store.collect(list(self._ears)):
