@@ -224,6 +224,11 @@ class Store(Protocol):
     Every method raises `StoreError` when it cannot keep its promise.
     """
 
+    @property
+    def lasts(self) -> bool:
+        """Whether what is kept outlives this process."""
+        ...
+
     async def conversation(self, key: ConversationKey) -> str:
         """The Dify conversation id to go on with, or an empty string."""
         ...

@@ -63,6 +63,11 @@ class Promise:
         """Whether Dify may have been asked."""
         return self._reply.asked
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is written down that the run waits for a form."""
+        return self._reply.form is not None
+
     def note(self, answer: Answer) -> None:
         """How far the answer is. Never waits: written when its ids are new, or more of it is shown."""
         self._answer = answer

@@ -97,12 +97,18 @@ class Story:
                     await self._listen(ear)
             await self._finish()
         except Leaving:
-            log.info("form_left", message=self.opened.incoming.message_id)  # the next process waits for it
+            await self._leave()
         except anyio.get_cancelled_exc_class():
-            if not self.promise.adopted:
-                with anyio.move_on_after(LAST_WORD_WHEN_LEAVING, shield=True):
-                    await self._finish()
+            await self._leave()
             raise
+
+    async def _leave(self) -> None:
+        """The program ends. A form is left for the next process to wait for; everything else ends now."""
+        if self.promise.waits and self.desk.store.lasts:
+            log.info("form_left", message=self.opened.incoming.message_id)
+        elif not self.promise.adopted:
+            with anyio.move_on_after(LAST_WORD_WHEN_LEAVING, shield=True):
+                await self._finish()
 
     async def _listen(self, ear: Ear) -> None:
         """Show the answer as it grows, to its end or its failure. A run that waits for a person goes on here."""

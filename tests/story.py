@@ -133,6 +133,8 @@ class Screen:
 class Memory(MemoryStore):
     """Keeps conversations where a test can see them, and fails as told."""
 
+    lasts = True
+
     def __init__(self) -> None:
         super().__init__()
         self.ids: dict[ConversationKey, str] = {}

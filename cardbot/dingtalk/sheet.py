@@ -104,11 +104,13 @@ class Sheet:
         if after is not None:
             after._follower = self
         self._created = False
+        self._assumed = False  # that it is created, which nobody has said
         self._writing = template.family is Family.OWN
         self._muted = False  # text frames are refused; only the final one is still tried
         self._buttons = tuple(buttons)
         self._offered: tuple[Button, ...] = self._buttons  # what the card has, once it is created
         self._offering: tuple[Button, ...] = ()  # what the call under way gives it
+        self._offer_failed = False  # text need not wait for buttons: what they do can be typed
         self._text = ""
         self._unseen_since = now  # when the oldest text came that is in no frame yet
         self._rendered_since = now  # when the oldest text came that the last frame was the first to hold
@@ -136,7 +138,7 @@ class Sheet:
     ) -> "Sheet":
         """One that another process has put into the chat, as far as anybody knows."""
         sheet = cls(template, out_track_id, now=now, texts=texts, buttons=buttons, after=after)
-        sheet._created = sheet._writing = True
+        sheet._created = sheet._assumed = sheet._writing = True
         sheet.lane.began = now
         sheet._plan(now)
         return sheet
@@ -219,9 +221,10 @@ class Sheet:
             if not self._writing:
                 return Step.BEGIN
             return Step.CLOSE if self._finalized else Step.FINAL
-        if self._writing and self._buttons != self._offered:
+        has_text = not self._muted and self._text != self._rendered
+        if self._writing and self._buttons != self._offered and not (has_text and self._offer_failed):
             return Step.OFFER
-        if self._muted or self._text == self._rendered:
+        if not has_text:
             return None
         return Step.FRAME if self._writing else Step.BEGIN
 
@@ -277,6 +280,7 @@ class Sheet:
     def succeeded(self, step: Step, now: float) -> None:
         """The call was done."""
         self._tries = 0
+        self._offer_failed = False
         self.lane.rank, self.lane.not_before = None, -math.inf
         match step:
             case Step.CREATE:
@@ -296,6 +300,7 @@ class Sheet:
 
     def failed(self, step: Step, error: CardbotError, now: float) -> None:
         """The call was not done, or nobody knows."""
+        self._offer_failed = step is Step.OFFER
         match error:
             case Throttled():
                 self._pause(step, now + error.retry_after)
@@ -309,7 +314,10 @@ class Sheet:
                 self._final, self._as_failed = self._withheld, True  # that is the end: the text goes no other way
             case NotDelivered():
                 self.give_up(error)
-            case DingTalkRejected(code=code) if step is Step.CREATE or (code in GONE and step is not Step.FRAME):
+            case DingTalkRejected(code=code) if step is Step.CREATE or (
+                code in GONE and (step is not Step.FRAME or self._assumed)
+            ):
+                self._created = False
                 self.give_up(error)
             case _:
                 self._refused(step, error)
@@ -328,7 +336,7 @@ class Sheet:
         self._pause(step, now + RETRY_PAUSES[min(self._tries, len(RETRY_PAUSES) - 1)])
         self._tries += 1
         if step is Step.CREATE and self._tries >= CREATE_TRIES:
-            self._created = True
+            self._created = self._assumed = True
             self._tries = 0
         if step is Step.OFFER and self._tries >= OFFER_TRIES:
             self._offered = self._buttons

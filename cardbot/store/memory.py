@@ -50,6 +50,8 @@ class MemoryStore:
         now: Unix time in seconds.
     """
 
+    lasts = False
+
     def __init__(self, *, timer: Callable[[], float] = time.monotonic, now: Callable[[], float] = time.time) -> None:
         self._conversations: TTLCache[str, str, float] = TTLCache(CONVERSATIONS, CONVERSATION_LIFE, timer)
         self._seen: TTLCache[str, None, float] = TTLCache(SEEN_NAMES, SEEN_LIFE, timer)

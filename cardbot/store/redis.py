@@ -40,6 +40,8 @@ class RedisStore:
     as an older cardbot writes them. `process` names this open store in them.
     """
 
+    lasts = True
+
     def __init__(self, redis: Redis, *, app: str, where: str, now: Callable[[], float]) -> None:
         self._redis = redis
         self._where = where

@@ -27,6 +27,8 @@ T = TypeVar("T")
 class SqliteStore:
     """One connection, used by one worker thread at a time; every method is one transaction. See `open_sqlite`."""
 
+    lasts = True
+
     def __init__(self, path: Path, app: str, now: Callable[[], float]) -> None:
         """Open the file and show a life sign. Blocks."""
         self._path = path

@@ -1,7 +1,7 @@
 """What people do besides asking: they send files, stop answers and fill in forms, while one thing goes wrong."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal

@@ -58,6 +58,7 @@ class Trouble:
     times: float = 1
     done: bool = False
 
+
 _QUESTIONS: dict[str, tuple[App, ...]] = {
     "/v1/chat-messages": CHAT_APPS,
     "/v1/completion-messages": ("completion",),
