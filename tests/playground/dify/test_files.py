@@ -136,7 +136,7 @@ async def test_a_question_with_files_can_be_answered_in_their_light() -> None:
     async with dify_and_client(file_upload=UPLOADS) as (dify, client):
         dify.about_files = lambda query, files: Script(f"{query}: {', '.join(file.name for file in files)}")
         id = (await upload(client)).json()["id"]
-        body = {"inputs": {}, "query": "hi", "user": "ann", "response_mode": "blocking"}
+        body: dict[str, Any] = {"inputs": {}, "query": "hi", "user": "ann", "response_mode": "blocking"}
         assert (await client.post("/chat-messages", json=body)).json()["answer"] == Script().whole
         body["files"] = [{"transfer_method": "local_file", "type": "image", "upload_file_id": id}]
         assert (await client.post("/chat-messages", json=body)).json()["answer"] == "hi: a.png"
