@@ -111,6 +111,7 @@ class Sheet:
         self._offered: tuple[Button, ...] = self._buttons  # what the card has, once it is created
         self._offering: tuple[Button, ...] = ()  # what the call under way gives it
         self._offer_failed = False  # text need not wait for buttons: what they do can be typed
+        self._offers_lost = 0
         self._text = ""
         self._unseen_since = now  # when the oldest text came that is in no frame yet
         self._rendered_since = now  # when the oldest text came that the last frame was the first to hold
@@ -174,7 +175,7 @@ class Sheet:
 
     def offer(self, buttons: Sequence[Button], now: float) -> None:
         """Take the buttons that the card is to have from now on."""
-        self._buttons = tuple(buttons)
+        self._buttons, self._offers_lost = tuple(buttons), 0
         self._plan(now)
 
     def finish(self, markdown: str, now: float, *, failed: bool) -> None:
@@ -338,9 +339,10 @@ class Sheet:
         if step is Step.CREATE and self._tries >= CREATE_TRIES:
             self._created = self._assumed = True
             self._tries = 0
-        if step is Step.OFFER and self._tries >= OFFER_TRIES:
-            self._offered = self._buttons
-            self._tries = 0
+        if step is Step.OFFER:
+            self._offers_lost += 1  # frames between them succeed, and begin the count of tries anew
+            if self._offers_lost >= OFFER_TRIES:
+                self._offered = self._buttons
 
     def _refused(self, step: Step, error: CardbotError) -> None:
         """DingTalk will not take this content. The card is at least to look finished, the text goes another way."""
