@@ -1,5 +1,6 @@
 """Fetching files, against the simulated DingTalk over real sockets."""
 
+import gzip
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -120,6 +121,19 @@ async def test_an_endless_file_is_left_at_the_limit() -> None:
     async with fetching(b"", Delivery(told=False, endless=True)) as (_, files):
         with pytest.raises(FileRefused, match="more than 1 MB"):
             await fetched(files)
+
+
+async def test_a_file_that_comes_compressed_is_unpacked() -> None:
+    async with fetching(gzip.compress(PNG), Delivery(encoding="gzip")) as (_, files):
+        file, content = await fetched(files)
+    assert (file.size, content) == (len(PNG), PNG)
+
+
+async def test_a_file_that_is_compressed_twice_is_not_unpacked() -> None:
+    async with fetching(gzip.compress(gzip.compress(PNG)), Delivery(encoding="gzip, gzip")) as (_, files):
+        with pytest.raises(FileRefused) as caught:
+            await fetched(files)
+    assert caught.value.why == "not_fetched"
 
 
 @pytest.mark.parametrize("told", [True, False])

@@ -28,6 +28,7 @@ class Delivery:
         dies_after: Bytes after which the connection ends; None: it does not.
         endless: More and more bytes come; only without a length.
         status: Of the answer; another one than 200 gives out nothing.
+        encoding: The content encoding that it names, of a file that is encoded so; empty: none.
         redirect: Another address that it answers with, status 302.
     """
 
@@ -37,6 +38,7 @@ class Delivery:
     dies_after: int | None = None
     endless: bool = False
     status: int = 200
+    encoding: str = ""
     redirect: str = ""
 
 
@@ -86,6 +88,8 @@ class Downloads:
         if delivery.status != 200:
             return _error(delivery.status, "AccessDenied")
         headers = [("Content-Type", delivery.content_type)]
+        if delivery.encoding:
+            headers.append(("Content-Encoding", delivery.encoding))
         if delivery.told:
             headers.append(("Content-Length", str(len(content))))
         return Stream(200, tuple(headers), _pieces(content, delivery))
