@@ -122,9 +122,9 @@ def as_list(value: object) -> list[Any]:
 
 
 def as_text(data: Mapping[str, Any], name: str) -> str:
-    """The string of this name, or an empty one."""
+    """The string of this name, or an empty one. Half a surrogate pair, which Dify refuses, is a question mark."""
     value = data.get(name)
-    return value if isinstance(value, str) else ""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 def _parsed(value: object) -> object:

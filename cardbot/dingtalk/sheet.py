@@ -260,7 +260,9 @@ class Sheet:
         return last
 
     def _guid(self, content: str, error: bool) -> str:
-        return uuid.uuid5(LAST_FRAMES, f"{self.out_track_id} {error} {content}").hex
+        name = f"{self.out_track_id} {error} {content}"
+        # Half a surrogate pair, as models cut emojis, has no UTF-8.
+        return uuid.uuid5(LAST_FRAMES, name.encode("utf-8", "replace").decode()).hex
 
     def params(self, step: Step) -> dict[str, str]:
         """The variables of a creation or an update to make. All values are strings; objects are JSON in a string."""

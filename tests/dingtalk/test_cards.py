@@ -1048,6 +1048,14 @@ async def test_processes_share_the_ceiling() -> None:
 
 
 @in_virtual_time
+async def test_half_a_surrogate_pair_in_the_last_text_costs_no_card() -> None:
+    api = Api()
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
+        await card.finish("so \ud83d")
+    assert api.kinds == ["create", "final"]
+
+
+@in_virtual_time
 async def test_no_call_is_made_for_a_card_that_another_process_has_taken_over() -> None:
     class Taken(Unwatched):
         ours = True

@@ -86,6 +86,12 @@ def test_the_leading_mention_is_trimmed_and_nothing_else(content: str, text: str
     assert group_text(content) == text
 
 
+def test_half_a_surrogate_pair_is_a_question_mark() -> None:
+    """Java and JavaScript cut texts between the halves of an emoji; no UTF-8 has a place for one."""
+    message = incoming({**DIRECT, "text": {"content": "hi \ud83d"}, "senderNick": "\ude00"}, robot_code="")
+    assert (message.text, message.sender.name) == ("hi ?", "?")
+
+
 def test_in_a_direct_message_nothing_is_a_mention() -> None:
     assert read({**DIRECT, "text": {"content": " @types/node "}}).text == "@types/node"
 
