@@ -351,3 +351,13 @@ def test_what_was_missed_of_a_workflow_is_in_its_outputs(outputs: dict[str, str]
 def test_a_field_with_a_strange_default_is_left_empty(default: object) -> None:
     form = FormRequested("", "", ({"output_variable_name": "x", "default": default}, {"no": "name"}), (), "")
     assert filled_in(form, {}) == {"x": ""}
+
+
+async def test_actions_can_have_titles_of_their_own() -> None:
+    async with pair("advanced-chat") as (dify, client):
+        dify.default = Script("", pause=Pause(actions={"yes": "Order it", "no": "Not now"}))
+        answer = await paused(client)
+        after, _ = await handed_in(client, answer, "no")
+    assert answer.form
+    assert [action["title"] for action in answer.form.actions] == ["Order it", "Not now"]
+    assert after.outcome is Outcome.SUCCEEDED
