@@ -100,6 +100,8 @@ def _content(path: Path) -> dict[str, object]:
         raise SettingsError([f"{path} cannot be read as UTF-8 text ({type(exc).__name__})."]) from None
     except tomllib.TOMLDecodeError as exc:
         raise SettingsError([f"{path} is not written in TOML: {exc}."]) from None
+    except RecursionError:
+        raise SettingsError([f"{path} cannot be read: lists in it are in lists in lists, and so on."]) from None
 
 
 class _Reading:

@@ -250,6 +250,7 @@ def test_a_wrong_line_is_one_sentence(tmp_path: Path, line: str, expected: str) 
         ("defaults = 1", "defaults has to be a table."),
         ("robot = [1]", "robot has to be a table."),
         ("[defaults", "cardbot.toml is not written in TOML"),
+        pytest.param(f"a = {'[' * 3000}{']' * 3000}", "cardbot.toml cannot be read: lists", id="lists in lists"),
         ("a = 1\na = 2", "cardbot.toml is not written in TOML"),
     ],
 )
