@@ -58,10 +58,11 @@ class Outbox:
         Raises:
             ValueError: when the text is empty.
         """
-        markdown = markdown.encode("utf-8", "replace").decode()  # half a surrogate pair has no bytes to count
+        # Half a surrogate pair has no bytes to count.
+        markdown, title = (text.encode("utf-8", "replace").decode() for text in (markdown, title or ""))
         if not markdown.strip():
             raise ValueError("the message is empty")
-        title = _title(title or "") or _title(markdown)
+        title = _title(title) or _title(markdown)
         parts = robot_pieces(title, markdown)
         found: dict[tuple[str, str], Delivery] = {}
 

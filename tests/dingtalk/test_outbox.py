@@ -94,7 +94,13 @@ async def test_a_person_and_a_group_get_the_text_under_its_first_line(platform: 
 
 @pytest.mark.parametrize(
     ("title", "text", "shown"),
-    [("News", "hello", "News"), ("  ", "hello", "hello"), (None, "---", "---"), ("x" * 20_000, "hi", "x" * 59 + "…")],
+    [
+        ("News", "hello", "News"),
+        ("  ", "hello", "hello"),
+        (None, "---", "---"),
+        ("x" * 20_000, "hi", "x" * 59 + "…"),
+        ("odd \udcff", "hi", "odd ?"),
+    ],
 )
 async def test_the_title_is_one_short_line_and_never_empty(
     platform: Platform, sender: Sender, title: str | None, text: str, shown: str
