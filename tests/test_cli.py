@@ -11,6 +11,7 @@ import anyio
 import pytest
 from anyio.abc import Process
 
+import cardbot as package
 from cardbot import __version__
 from cardbot.budget import month_at
 from cardbot.playground.dify import FakeDify
@@ -24,7 +25,12 @@ from tests.desk import ELSEWHERE
 
 pytestmark = pytest.mark.anyio
 
-QUIET = {"PATH": "/usr/bin:/bin", "NO_COLOR": "1", "COLUMNS": "120"}
+QUIET = {
+    "PATH": "/usr/bin:/bin",
+    "PYTHONPATH": str(Path(package.__file__).parent.parent),  # the same code as here, wherever the command runs
+    "NO_COLOR": "1",
+    "COLUMNS": "120",
+}
 
 
 async def cardbot(*arguments: str, env: Mapping[str, str], folder: Path) -> tuple[int, str, str]:

@@ -1,5 +1,7 @@
 """The commands. What they do is elsewhere; here is only how it looks in a terminal."""
 
+import io
+import sys
 from typing import Annotated
 
 import typer
@@ -18,6 +20,8 @@ for command in (run, ask, playground, serve, send, usage):
 
 def main() -> None:
     """Run the command line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that it has no code for must not cost the rest
+        sys.stdout.reconfigure(errors="backslashreplace")
     app(prog_name="cardbot")
 
 
