@@ -394,7 +394,10 @@ async def test_send_asks_for_the_settings_of_dingtalk_alone(tmp_path: Path) -> N
     assert "DIFY" not in err
 
 
-async def test_send_that_is_interrupted_tells_who_has_the_message(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 1)])
+async def test_send_that_is_interrupted_tells_who_has_the_message(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
     async with Platform() as platform:
         people = [f"user{number:04}" for number in range(60)]
         platform.users.update(people)
@@ -406,10 +409,19 @@ async def test_send_that_is_interrupted_tells_who_has_the_message(tmp_path: Path
             cwd=tmp_path,
         ) as process:
             await platform.wait_for(lambda: sum(call.path in endpoint for call in platform.calls) == 2, timeout=30)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             assert process.stdout is not None
             out = b"".join([chunk async for chunk in process.stdout]).decode()
-            assert await process.wait() == 130
+            assert await process.wait() == code
         outcomes = [line.split(maxsplit=2)[2].partition("  ")[0].strip() for line in out.splitlines()]
         assert outcomes == ["delivered"] * 20 + ["unknown"] * 20 + ["not sent"] * 20
         assert len(platform.replies) == 1
+
+
+async def test_send_tells_what_became_of_ids_that_the_output_has_no_letters_for(tmp_path: Path) -> None:
+    async with Platform() as platform:
+        platform.users.add("李雷")
+        env = {**sender_for(platform), "PYTHONIOENCODING": "ascii"}
+        code, out, err = await cardbot("send", "--user", "李雷", "hi", env=env, folder=tmp_path)
+    assert (code, err) == (0, "1 of 1 reached.\n")
+    assert out.split() == ["user", r"\u674e\u96f7", "delivered"]

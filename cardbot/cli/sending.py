@@ -1,8 +1,10 @@
 """`cardbot send`: messages on our own account."""
 
+import signal
 import sys
 from typing import TYPE_CHECKING, Annotated
 
+import anyio
 import typer
 
 from cardbot.cli.options import DEFAULT_ENV_FILE, EnvFile, load
@@ -41,26 +43,36 @@ def send(
     settled: dict[tuple[str, str], Delivery] = {}
 
     async def deliver() -> None:
-        async with Sender(settings) as sender:
-            await sender.send(
-                text,
-                users=users,
-                chats=chats,
-                title=title,
-                settled=lambda delivery: settled.update({(delivery.kind, delivery.id): delivery}),
-            )
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_cancel_on_sigterm, tasks.cancel_scope)
+            async with Sender(settings) as sender:
+                await sender.send(
+                    text,
+                    users=users,
+                    chats=chats,
+                    title=title,
+                    settled=lambda delivery: settled.update({(delivery.kind, delivery.id): delivery}),
+                )
+            tasks.cancel_scope.cancel()
 
     try:
         run_async(deliver)
-    finally:  # after Ctrl-C too: whoever sends it again has to know who has it
+    finally:  # after Ctrl-C and SIGTERM too: whoever sends it again has to know who has it
         recipients = [("user", id_) for id_ in users] + [("chat", id_) for id_ in chats]
         report = Report(tuple(settled[key] for key in recipients if key in settled))
         print_lines(table(report.deliveries))
         say(f"{report.reached} of {len(recipients)} reached.")
         if any(delivery.outcome is Outcome.UNKNOWN for delivery in report.deliveries):
             say("Unknown: it may have arrived, so it was not sent again.")
-    if not report.complete:
+    if report.reached < len(recipients):
         raise typer.Exit(1)
+
+
+async def _cancel_on_sigterm(scope: anyio.CancelScope) -> None:
+    """The supervisor of a job may have less patience than DingTalk takes."""
+    with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+        async for _ in signals:
+            scope.cancel()
 
 
 def _standard_input() -> str:
