@@ -31,8 +31,8 @@ CREATE_TRIES = 4
 """Calls whose outcome stayed unknown before the card is taken for created: the first frame will tell. Our choice."""
 
 OFFER_TRIES = 3
-"""Calls whose outcome stayed unknown before a card is left without other buttons. Our choice: the text, which goes first
-after one that failed, says what can be typed instead of them."""
+"""Calls whose outcome stayed unknown before a card is left without other buttons. Our choice: the text, which goes
+first after one that failed, says what can be typed instead of them."""
 
 SECOND_LOOK = 0.4
 """Seconds until a text is looked at again that had nothing new to show. Our choice: while half a link or table row
