@@ -16,7 +16,8 @@ from typing import TypeVar, get_args
 from pydantic import SecretStr
 
 from cardbot.errors import SettingsError
-from cardbot.settings import OLDER_NAMES, DifySettings, Settings, Values, variables
+from cardbot.reading import OLDER_NAMES, Values, variables
+from cardbot.settings import DifySettings, Settings
 
 TABLES = ("defaults", "robot", "model")
 

@@ -1,21 +1,13 @@
-"""The configuration: read once, from the environment and an env file; every problem is reported, by variable name."""
+"""The settings: their variables, their forms, their defaults."""
 
 import difflib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
 from platformdirs import user_state_path
-from pydantic import BaseModel, Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import Field
 
 from cardbot.commands import NEW_WORDS
-from cardbot.errors import SettingsError
 from cardbot.forms import (
     Assistant,
     DifyAddress,
@@ -30,17 +22,8 @@ from cardbot.forms import (
     Words,
 )
 from cardbot.inputs import Inputs
+from cardbot.reading import OLDER_NAMES, Values, present_in, variables
 from cardbot.texts import Language
-
-OLDER_NAMES: Mapping[str, str] = {
-    "DINGTALK_APP_KEY": "DINGTALK_CLIENT_ID",
-    "DINGTALK_APP_SECRET": "DINGTALK_CLIENT_SECRET",
-    "DING_CLIENT_ID": "DINGTALK_CLIENT_ID",
-    "DING_CLIENT_SECRET": "DINGTALK_CLIENT_SECRET",
-    "DIFY_URL": "DIFY_BASE_URL",
-    "DINGTALK_AGENT_ID": "",
-}
-"""Variables of older guides, and what they are called now; an empty name is one that nothing needs any more."""
 
 PREFIXES = ("CARDBOT_", "DINGTALK_", "DING_CLIENT_", "DIFY_")
 """A variable that begins like this and is not known is most likely a slip of the pen."""
@@ -51,57 +34,6 @@ PUBLIC_TEMPLATE = "public"
 
 def _default_store() -> str:
     return f"sqlite:///{user_state_path('cardbot', appauthor=False) / 'cardbot.db'}"
-
-
-class Values(BaseSettings):
-    """How settings are read; what they are, the classes below say."""
-
-    model_config = SettingsConfigDict(
-        case_sensitive=True, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
-    )
-
-    @classmethod
-    def load(cls, env_file: Path | None = None) -> Self:
-        """From the environment, and an env file for what is not in the environment.
-
-        Raises `SettingsError` with a sentence for each problem.
-        """
-        try:
-            settings = cls(_env_file=env_file, _env_file_encoding="utf-8")
-            _refuse_older_names(_present(cls, env_file), settings)
-            return settings
-        except ValidationError as exc:
-            raise SettingsError(_problems(exc, _present(cls, env_file))) from None
-        except (OSError, UnicodeDecodeError) as exc:
-            raise SettingsError([_unreadable(env_file, exc)]) from None
-
-    @classmethod
-    def of(cls, values: Mapping[str, object]) -> Self:
-        """From these values alone, by variable name, whatever the environment says. Raises `SettingsError`."""
-        settings = cls.__new__(cls)
-        try:
-            BaseModel.__init__(settings, **dict(values))  # not BaseSettings', which reads the environment
-        except ValidationError as exc:
-            raise SettingsError(_problems(exc, set(values))) from None
-        _refuse_older_names(set(values), settings)
-        return settings
-
-    @classmethod
-    def advice(cls, env_file: Path | None = None) -> list[str]:
-        """Sentences about variables that are set and do nothing. Of a file that cannot be read, `load` speaks."""
-        try:
-            present = _present(cls, env_file)
-        except (OSError, UnicodeDecodeError):
-            present = _present(cls, None)
-        known = {*variables(Settings), *variables(ServeSettings)}
-        advice = []
-        for name in sorted(present):
-            if name in OLDER_NAMES:
-                advice.append(_renamed(name, present))
-            elif name.startswith(PREFIXES) and name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                advice.append(f"{name} is not a setting{f'; did you mean {near[0]}?' if near else '.'}")
-        return advice
 
 
 class DifySettings(Values):
@@ -330,51 +262,21 @@ class Settings(ServiceSettings, StoreSettings, DifySettings, DingTalkSettings):
     ] = 20
 
 
-def variables(kind: type[BaseSettings]) -> dict[str, Any]:
-    """Each environment variable, with its field."""
-    return {str(field.alias): field for field in kind.model_fields.values()}
-
-
-def environment(env_file: Path | None = None) -> dict[str, str]:
-    """What the environment says, and an env file for what is not there; what is empty is not set.
-
-    Raises `SettingsError` if the file cannot be read.
-    """
+def advice(env_file: Path | None = None) -> list[str]:
+    """Sentences about variables that are set and do nothing. Of a file that cannot be read, `load` speaks."""
     try:
-        file = DotEnvSettingsSource(Settings, env_file=env_file, env_file_encoding="utf-8", case_sensitive=True)
-    except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError([_unreadable(env_file, exc)]) from None
-    sources = (file, EnvSettingsSource(Settings, case_sensitive=True))
-    return {name: value for source in sources for name, value in source.env_vars.items() if value}
-
-
-def is_set(name: str, env_file: Path | None = None) -> bool:
-    """Whether a variable has a value, in the environment or the env file."""
-    return name in _present(Settings, env_file)
-
-
-def _present(kind: type[BaseSettings], env_file: Path | None) -> set[str]:
-    """The names that are set, whether known or not."""
-    environment = EnvSettingsSource(kind, case_sensitive=True)
-    file = DotEnvSettingsSource(kind, env_file=env_file, case_sensitive=True)
-    return {name for name, value in {**file.env_vars, **environment.env_vars}.items() if value}
-
-
-def _unreadable(env_file: Path | None, error: Exception) -> str:
-    return f"{env_file} cannot be read as UTF-8 text ({type(error).__name__})."
-
-
-def _refuse_older_names(present: set[str], settings: BaseSettings) -> None:
-    """A default must not be used where an older name says otherwise: a key could go to a wrong host."""
-    fields = type(settings).model_fields
-    defaulted = {str(field.alias) for name, field in fields.items() if name not in settings.model_fields_set}
-    older = [
-        f"{new} is missing. {old} is its name in older guides: rename it to {new}."
-        for old, new in OLDER_NAMES.items()
-        if old in present and new in defaulted
-    ]
-    if older:
-        raise SettingsError(older)
+        present = present_in(env_file)
+    except (OSError, UnicodeDecodeError):
+        present = present_in(None)
+    known = {*variables(Settings), *variables(ServeSettings)}
+    advice = []
+    for name in sorted(present):
+        if name in OLDER_NAMES:
+            advice.append(_renamed(name, present))
+        elif name.startswith(PREFIXES) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            advice.append(f"{name} is not a setting{f'; did you mean {near[0]}?' if near else '.'}")
+    return advice
 
 
 def _renamed(name: str, present: set[str]) -> str:
@@ -383,18 +285,3 @@ def _renamed(name: str, present: set[str]) -> str:
     if new in present:
         return f"{name} is a name of older guides and does nothing: {new} is set, so remove it."
     return f"{name} is a name of older guides and does nothing: set {new} instead."
-
-
-def _problems(error: ValidationError, present: set[str]) -> list[str]:
-    """One sentence a variable. The value is left out: it may be a secret."""
-    problems = []
-    for detail in error.errors(include_input=False, include_url=False):
-        name = str(detail["loc"][0])
-        if detail["type"] == "missing":
-            older = [old for old, new in OLDER_NAMES.items() if new == name and old in present]
-            hint = f" {older[0]} is its name in older guides: rename it to {name}." if older else ""
-            problems.append(f"{name} is missing.{hint}")
-        else:
-            reason = detail["msg"].removeprefix("Value error, ")
-            problems.append(f"{name} {reason if detail['type'] == 'value_error' else 'is wrong: ' + reason}.")
-    return problems

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardbot.errors import SettingsError
+from cardbot.reading import environment, variables
 from cardbot.robots import Configuration, key_of, load, parse
-from cardbot.settings import DifySettings, Settings, environment, variables
+from cardbot.settings import DifySettings, Settings
 
 SECRETS = {"SALES_SECRET": "hunter1", "SALES_KEY": "app-hunter2", "HR_SECRET": "hunter3", "HR_KEY": "app-hunter4"}
 ALONE = {"DINGTALK_CLIENT_ID": "dingalone", "DINGTALK_CLIENT_SECRET": "hunter5", "DIFY_API_KEY": "app-hunter6"}

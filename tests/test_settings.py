@@ -7,7 +7,8 @@ import pytest
 
 from cardbot.errors import SettingsError
 from cardbot.forms import AssistantNames
-from cardbot.settings import OLDER_NAMES, PREFIXES, DifySettings, ServeSettings, Settings, variables
+from cardbot.reading import OLDER_NAMES, variables
+from cardbot.settings import PREFIXES, DifySettings, ServeSettings, Settings, advice
 
 ROOT = Path(__file__).parent.parent
 ALL = {**variables(ServeSettings), **variables(Settings)}
@@ -148,7 +149,7 @@ def test_a_file_in_another_encoding_is_named(tmp_path: Path, content: bytes) -> 
     (problem,) = problems(path)
     assert str(path) in problem
     assert "UTF-8" in problem
-    assert Settings.advice(path) == []
+    assert advice(path) == []
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
@@ -258,7 +259,7 @@ def test_a_blank_assistant_is_none(blank: str) -> None:
 def test_an_older_name_is_answered_with_the_new_one(tmp_path: Path, old: str, new: str) -> None:
     values = {name: value for name, value in NEEDED.items() if name != new}
     path = env_file(tmp_path, **values, **{old: "x"})
-    (advice,) = Settings.advice(path)
+    (advice,) = advice(path)
     assert old in advice
     assert f"set {new} instead" in advice
     if new in NEEDED:
@@ -287,26 +288,26 @@ def test_an_older_name_of_an_address_is_an_error_for_the_key_could_go_elsewhere(
 
 
 def test_an_older_name_beside_the_new_one_is_to_be_removed(tmp_path: Path) -> None:
-    (advice,) = Settings.advice(env_file(tmp_path, **NEEDED, DINGTALK_APP_KEY="x"))
+    (advice,) = advice(env_file(tmp_path, **NEEDED, DINGTALK_APP_KEY="x"))
     assert advice.endswith("DINGTALK_CLIENT_ID is set, so remove it.")
 
 
 def test_a_variable_that_nothing_needs_any_more_is_to_be_removed(tmp_path: Path) -> None:
-    (advice,) = Settings.advice(env_file(tmp_path, **NEEDED, DINGTALK_AGENT_ID="1"))
+    (advice,) = advice(env_file(tmp_path, **NEEDED, DINGTALK_AGENT_ID="1"))
     assert advice == "DINGTALK_AGENT_ID is not needed any more: remove it."
 
 
 def test_a_slip_of_the_pen_is_noticed(tmp_path: Path) -> None:
-    (advice,) = Settings.advice(env_file(tmp_path, **NEEDED, CARDBOT_CARDQPS="3"))
-    assert advice == "CARDBOT_CARDQPS is not a setting; did you mean CARDBOT_CARD_QPS?"
+    (sentence,) = advice(env_file(tmp_path, **NEEDED, CARDBOT_CARDQPS="3"))
+    assert sentence == "CARDBOT_CARDQPS is not a setting; did you mean CARDBOT_CARD_QPS?"
 
 
 def test_a_variable_of_somebody_else_is_none_of_our_business(tmp_path: Path) -> None:
-    assert Settings.advice(env_file(tmp_path, **NEEDED, HOME_SWEET_HOME="1")) == []
+    assert advice(env_file(tmp_path, **NEEDED, HOME_SWEET_HOME="1")) == []
 
 
 def test_a_variable_of_the_bot_is_no_slip_for_a_command_that_needs_less(tmp_path: Path) -> None:
-    assert DifySettings.advice(env_file(tmp_path, **NEEDED)) == []
+    assert advice(env_file(tmp_path, **NEEDED)) == []
 
 
 def test_every_name_ever_used_begins_as_ours_do() -> None:

@@ -13,8 +13,8 @@ from cardbot.errors import (
 )
 
 if TYPE_CHECKING:
+    from cardbot.reading import Values
     from cardbot.robots import Configuration
-    from cardbot.settings import Values
 
 _T = TypeVar("_T")
 _V = TypeVar("_V", bound="Values")
@@ -31,21 +31,23 @@ DEFAULT_CONFIG = Path("cardbot.toml")
 
 def configuration(config: Path, env_file: Path) -> "Configuration":
     """The robots and models of the configuration file, or the environment's one robot."""
+    from cardbot.reading import environment
     from cardbot.robots import load
-    from cardbot.settings import Settings, environment
 
     if config != DEFAULT_CONFIG and not config.exists():
         stop(f"There is no file {config}.")
     path = config if config.exists() else None
-    return _checked(lambda: load(path, environment(env_file)), Settings, env_file)
+    return _checked(lambda: load(path, environment(env_file)), env_file)
 
 
 def load(kind: "type[_V]", env_file: Path) -> "_V":
     """The settings, or the end of the program with a line for each problem."""
-    return _checked(lambda: kind.load(env_file), kind, env_file)
+    return _checked(lambda: kind.load(env_file), env_file)
 
 
-def _checked(load: Callable[[], _T], kind: "type[Values]", env_file: Path) -> _T:
+def _checked(load: Callable[[], _T], env_file: Path) -> _T:
+    from cardbot.settings import advice
+
     if env_file != DEFAULT_ENV_FILE and not env_file.exists():
         stop(f"There is no file {env_file}.")
     problems: list[str] = []
@@ -54,7 +56,7 @@ def _checked(load: Callable[[], _T], kind: "type[Values]", env_file: Path) -> _T
         settings = load()
     except SettingsError as exc:
         problems = exc.problems
-    for sentence in kind.advice(env_file):
+    for sentence in advice(env_file):
         name, _, _ = sentence.partition(" ")
         if not any(name in problem for problem in problems):
             say(f"[yellow]note:[/] {sentence}")

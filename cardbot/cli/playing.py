@@ -28,7 +28,8 @@ def playground(
 ) -> None:
     """Try the robot in the browser without any account; DIFY_API_KEY makes your own Dify app answer."""
     from cardbot.logs import set_up
-    from cardbot.settings import DifySettings, is_set
+    from cardbot.reading import is_set
+    from cardbot.settings import DifySettings
 
     if once is not None:
         check_question(once)
