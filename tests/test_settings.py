@@ -259,9 +259,9 @@ def test_a_blank_assistant_is_none(blank: str) -> None:
 def test_an_older_name_is_answered_with_the_new_one(tmp_path: Path, old: str, new: str) -> None:
     values = {name: value for name, value in NEEDED.items() if name != new}
     path = env_file(tmp_path, **values, **{old: "x"})
-    (advice,) = advice(path)
-    assert old in advice
-    assert f"set {new} instead" in advice
+    (sentence,) = advice(path)
+    assert old in sentence
+    assert f"set {new} instead" in sentence
     if new in NEEDED:
         assert problems(path) == [f"{new} is missing. {old} is its name in older guides: rename it to {new}."]
 
@@ -288,13 +288,13 @@ def test_an_older_name_of_an_address_is_an_error_for_the_key_could_go_elsewhere(
 
 
 def test_an_older_name_beside_the_new_one_is_to_be_removed(tmp_path: Path) -> None:
-    (advice,) = advice(env_file(tmp_path, **NEEDED, DINGTALK_APP_KEY="x"))
-    assert advice.endswith("DINGTALK_CLIENT_ID is set, so remove it.")
+    (sentence,) = advice(env_file(tmp_path, **NEEDED, DINGTALK_APP_KEY="x"))
+    assert sentence.endswith("DINGTALK_CLIENT_ID is set, so remove it.")
 
 
 def test_a_variable_that_nothing_needs_any_more_is_to_be_removed(tmp_path: Path) -> None:
-    (advice,) = advice(env_file(tmp_path, **NEEDED, DINGTALK_AGENT_ID="1"))
-    assert advice == "DINGTALK_AGENT_ID is not needed any more: remove it."
+    (sentence,) = advice(env_file(tmp_path, **NEEDED, DINGTALK_AGENT_ID="1"))
+    assert sentence == "DINGTALK_AGENT_ID is not needed any more: remove it."
 
 
 def test_a_slip_of_the_pen_is_noticed(tmp_path: Path) -> None:
