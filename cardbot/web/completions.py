@@ -14,7 +14,7 @@ from cardbot.web.answering import Answering
 from cardbot.web.asking import Desk, Model
 from cardbot.web.body import body_of
 from cardbot.web.order import USER_HEADER, Order, order_of
-from cardbot.web.refusals import GONE, LEAVING, LEAVING_UNASKED, STALLED
+from cardbot.web.refusals import GONE, LEAVING, LEAVING_UNASKED, STALLED, Refused
 from cardbot.web.replies import AnswerMessage, Choice, Chunk, ChunkChoice, Completion, Delta, FinishReason
 
 HEADERS_WITHIN = 10.0
@@ -57,7 +57,7 @@ class Completions:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one question. Raises `Refused` for one that cannot be asked."""
         request = Request(scope, receive)
-        order = order_of(await body_of(request), request.headers.get(USER_HEADER))
+        order = order_of(await self._body(request), request.headers.get(USER_HEADER))
         model = self._find(order.model)
         began = time.monotonic()
         answering = Answering(order, model, self._desk)
@@ -74,6 +74,24 @@ class Completions:
         refusal = answering.refusal
         outcome = refusal.code if refusal else "answered"
         log.info("answer", model=model.name, outcome=outcome, seconds=round(time.monotonic() - began, 3))
+
+    async def _body(self, request: Request) -> bytes:
+        """The whole body, if it comes before the server has no more time. Raises `Refused`."""
+        outcome: bytes | Refused = Refused(LEAVING_UNASKED)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._cancel_when_leaving, tasks.cancel_scope)
+            try:
+                outcome = await body_of(request)
+            except Refused as exc:  # raised below, where no task group wraps it
+                outcome = exc
+            tasks.cancel_scope.cancel()
+        if isinstance(outcome, Refused):
+            raise outcome
+        return outcome
+
+    async def _cancel_when_leaving(self, scope: anyio.CancelScope) -> None:
+        await self._leaving.wait()
+        scope.cancel()
 
     async def _leave(self, answering: Answering) -> None:
         await self._leaving.wait()

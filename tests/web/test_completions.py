@@ -477,6 +477,21 @@ async def test_an_answer_that_takes_too_long_ends_with_an_error_and_is_stopped()
         assert [request.user for request in dify.requests if request.path.endswith("/stop")] == ["openai"]
 
 
+async def test_a_request_that_never_comes_whole_does_not_keep_the_server_from_ending() -> None:
+    settings = ServeSettings.of({"CARDBOT_STORE": "memory:", "CARDBOT_DRAIN_SECONDS": 0.2})
+    async with FakeDify(api_key="app-test") as dify:
+        async with serve({"dify": dify_settings(dify.url)}, settings, port=0) as address:
+            host, _, port = address.removeprefix("http://").partition(":")
+            half = await anyio.connect_tcp(host, int(port))
+            head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\n"
+            await half.send(f"{head}Expect: 100-continue\r\nContent-Length: 500\r\n\r\n".encode())
+            assert b"100 Continue" in await half.receive()  # it is being read
+            began = anyio.current_time()
+        assert anyio.current_time() - began < 2
+        async with half:
+            assert b'"code":"server_stopping"' in b"".join([chunk async for chunk in half])
+
+
 async def test_who_was_in_line_when_the_server_ended_may_ask_again(monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[httpx.Response] = []
     standing: list[ConversationKey] = []
