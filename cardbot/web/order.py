@@ -1,6 +1,7 @@
 """What a request asks for: its JSON to a question, or to the one sentence that says what is wrong with it. Pure."""
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from cardbot.web.envelope import without_envelope
 from cardbot.web.refusals import Refusal, Refused, bad_request
 from cardbot.web.requests import (
+    NO_CONTROLS,
     USER_LIMIT,
     AssistantMessage,
     ChatRequest,
@@ -89,6 +91,8 @@ def _of_header(value: str) -> str:
     if len(name) > USER_LIMIT:
         sentence = f"The header {USER_HEADER} must be of {USER_LIMIT} characters at most."
         raise Refused(bad_request(sentence, param=USER_HEADER))
+    if not re.fullmatch(NO_CONTROLS, name):
+        raise Refused(_wrong(USER_HEADER, "has control characters"))
     return name
 
 

@@ -167,6 +167,11 @@ def test_a_picture_that_is_too_large_is_refused() -> None:
     assert (param, "10 MB at most" in message) == ("messages[0].content[0].image_url.url", True)
 
 
+def test_a_user_of_the_header_is_one_line_too() -> None:
+    with pytest.raises(Refused, match="X-User has control characters"):
+        order(user("hi"), header="ada\x7f")
+
+
 def test_a_user_of_the_header_has_a_limit_too() -> None:
     with pytest.raises(Refused) as caught:
         order(user("hi"), header="x" * (USER_LIMIT + 1))
