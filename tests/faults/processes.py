@@ -19,8 +19,10 @@ START = 40.0
 
 def settings(platform: Platform, dify: FakeDify, store: str, **more: str) -> dict[str, str]:
     """The environment of a bot between these two."""
+    tree = {name: value for name, value in os.environ.items() if name == "PYTHONPATH"}  # where a test's own tree is
     return {
         "PATH": "/usr/bin:/bin",
+        **tree,
         "DINGTALK_CLIENT_ID": "dingtest",
         "DINGTALK_CLIENT_SECRET": "secret",
         "DINGTALK_CARD_TEMPLATE_ID": TEMPLATE_ID,
