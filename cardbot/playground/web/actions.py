@@ -16,13 +16,13 @@ from cardbot.playground.platform.endpoint import Json
 from cardbot.playground.platform.incoming import BOT_ID, direct_conversation
 from cardbot.playground.platform.pushes import Message
 from cardbot.playground.samples import recorded
+from cardbot.playground.web.asides import fills_in, stops
 from cardbot.playground.web.feed import Feed
 from cardbot.playground.web.people import ALL_HANDS, EVERYONE, GROUPS, PEOPLE, ROBOT, Person
 from cardbot.playground.web.questions import CROWD
 from cardbot.playground.web.switches import SWITCHES, Switchboard, UnknownSwitch
 from cardbot.playground.web.threads import Threads
 from cardbot.playground.world import World
-from cardbot.texts import EN, ZH
 
 TEXT_LIMIT = 6000
 """Characters of a message. Our choice: some pages; DingTalk's own limit is not published."""
@@ -35,15 +35,6 @@ SECOND_PUSH = 1.0
 
 RECONNECTS_WITHIN = 180.0
 """Seconds a message waits for the bot to connect again: longer than it takes to notice a dead connection (75 s)."""
-
-STOP = "/stop"
-"""What stops an answer that is under way, in any case. documented: the bot's own /help."""
-
-FIELDS = [sentence for words in (ZH, EN) for sentence in (words.fill_in, words.filled_in)]
-"""Below a form that has a field stands one of these."""
-
-CHOICES = [words.choose for words in (ZH, EN)]
-"""Below every form stands one of these."""
 
 PICTURES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
 """Content types that the page shows. Our choice: no SVG, which can carry scripts."""
@@ -226,9 +217,9 @@ class Actions:
     def _is_aside(self, question: str, person: Person, chat: str) -> bool:
         """Whether this is said to an answer that is under way, and gets none of its own: a stop, or a form's field."""
         messages = self._threads.under_way(chat=chat, user=person.id)
-        if question.strip().casefold() == STOP:
+        if stops(question):
             return bool(messages)
-        return any(_takes(question, card) for card in self._feed.all("card") if card["message"] in messages)
+        return any(fills_in(question, card) for card in self._feed.all("card") if card["message"] in messages)
 
     def _quote(self, id: object) -> tuple[Json, Json] | None:
         """What a quoted message adds to the text's fields, and what the page shows of it.
@@ -259,18 +250,6 @@ class Actions:
             self._feed.put(
                 "switch", switch.id, side=switch.side, form=switch.form, on=switch.id in self._switchboard.on
             )
-
-
-def _takes(text: str, card: Mapping[str, Any]) -> bool:
-    """Whether the card shows a form that this text is for: one with a field, or with an action of this name."""
-    actions = [button for button in card["buttons"] if button["action"] != "stop"]
-    # Its buttons may be there a moment before its text, and then what it has is not known yet.
-    has_field = _says(card, FIELDS) or not _says(card, CHOICES)
-    return bool(actions) and (has_field or text.strip().casefold() in [each["label"].casefold() for each in actions])
-
-
-def _says(card: Mapping[str, Any], sentences: list[str]) -> bool:
-    return any(sentence.partition("{")[0] in card["text"] for sentence in sentences)
 
 
 def _quotable(data: Json, person: Person) -> Json:

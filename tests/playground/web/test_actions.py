@@ -152,6 +152,20 @@ async def test_a_quoted_voice_message_is_one_of_dingtalks_kinds(pushed: list[Jso
     assert (quoted["msgType"], quoted["content"]["recognition"]) == ("audio", "hello")
 
 
+async def test_dify_is_seen_to_answer_the_message_that_was_sent() -> None:
+    """It was asked in other words than were written: with the bot's own, or with a quote before them."""
+    async with playground(None, "en") as url, visiting(url) as page:
+        query = {"chat": DIRECT, "speaker": ADA, "name": "a.png"}
+        await page.http.post(
+            "/upload", params=query, content=b"\x89PNG\r\n\x1a\n", headers={"Content-Type": "image/png"}
+        )
+        await page.until(lambda: {tick["message"] for tick in page.all("tick")} == {"message1"})
+        await page.say("/stop")
+        await page.say("quote me", chat=GROUP)
+        await page.say("@cardbot and this?", chat=GROUP, quote="message3")
+        await page.until(lambda: {tick["message"] for tick in page.all("tick")} == {"message1", "message4"})
+
+
 async def test_a_stop_that_hits_an_answer_is_no_message_of_its_own() -> None:
     async with playground(None, "en") as url, visiting(url) as page:
         await page.say("/stop")

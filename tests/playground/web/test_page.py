@@ -168,8 +168,6 @@ async def test_a_picture_reaches_dify_and_again_when_it_is_quoted(browser: Any) 
         await page.keyboard.press("Enter")
         await expect(page.locator(DONE)).to_have_count(2, timeout=15 * SECONDS)
         await expect(page.locator(DONE).last).to_contain_text("I was given 1 image")
-        # Both have Dify's text in their line, though it was asked in other words than were written.
-        await expect(page.locator(".line[data-outcome=done]")).to_have_count(2)
         assert complaints == []
 
 
