@@ -425,3 +425,12 @@ async def test_send_tells_what_became_of_ids_that_the_output_has_no_letters_for(
         code, out, err = await cardbot("send", "--user", "李雷", "hi", env=env, folder=tmp_path)
     assert (code, err) == (0, "1 of 1 reached.\n")
     assert out.split() == ["user", r"\u674e\u96f7", "delivered"]
+
+
+async def test_a_run_is_recorded_or_shown_but_not_both(tmp_path: Path) -> None:
+    code, out, err = await cardbot(
+        "playground", "--no-browser", "--record", "a.jsonl", "--replay", "b.jsonl", env={}, folder=tmp_path
+    )
+    assert (code, out) == (1, "")
+    assert err == "error: --record goes without --replay: one keeps a run, the other shows one.\n"
+    assert list(tmp_path.iterdir()) == []

@@ -35,6 +35,8 @@ def playground(
         check_question(once)
         if record or replay:
             stop("--once goes without --record and --replay: these keep and show runs of the page.")
+    if record and replay:
+        stop("--record goes without --replay: one keeps a run, the other shows one.")
     set_up("ERROR")
     dify = load(DifySettings, env_file) if is_set("DIFY_API_KEY", env_file) and not replay else None
     chosen = dify.language if dify and is_set("CARDBOT_LANGUAGE", env_file) else None
