@@ -1,13 +1,13 @@
 """One question on its way to Dify: its turn, its conversation, its pictures, and what happens while Dify answers."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 import anyio
 import structlog
 
-from cardbot.errors import StoreError
+from cardbot.errors import FileRefused, StoreError
 from cardbot.events import Event, Identified
 from cardbot.messages import FileKind, Question, Upload
 from cardbot.ports import ConversationKey, Download, Source, Store
@@ -71,9 +71,9 @@ async def asked(order: Order, model: Model, desk: Desk, on_ask: Callable[[], Non
         await stack.enter_async_context(_place(desk))
         if order.user:
             conversation = await _conversation(key, desk.store)
-        files = [await _uploaded(picture, number, model, user) for number, picture in enumerate(order.pictures, 1)]
+        files = await _files(order.pictures, model, user)
         system = "\n\n".join(filter(None, (model.system, order.system)))
-        question = Question(order.query, user, conversation, tuple(files), system=system)
+        question = Question(order.query, user, conversation, files, system=system)
         on_ask()
         events = await stack.enter_async_context(aclosing(model.source.ask(question)))
         async for event in events:
@@ -115,6 +115,14 @@ async def _keep(key: ConversationKey, conversation: str, store: Store) -> None:
         await store.keep_conversation(key, conversation)
     except StoreError as exc:
         log.error("conversation_not_kept", error=str(exc))
+
+
+async def _files(pictures: Sequence[Picture], model: Model, user: str) -> tuple[Upload, ...]:
+    """The pictures as files of Dify's. Raises `FileRefused`; of too many, none is sent: Dify would refuse them all."""
+    limit = await model.source.file_limit() if pictures else 0  # 0: it takes none, and that has words of its own
+    if 0 < limit < len(pictures):
+        raise FileRefused(f"A question may carry at most {limit} files.", why="too_many", limit=limit)
+    return tuple([await _uploaded(picture, number, model, user) for number, picture in enumerate(pictures, 1)])
 
 
 async def _uploaded(picture: Picture, number: int, model: Model, user: str) -> Upload:

@@ -21,6 +21,7 @@ class Answers:
     stopped: list[tuple[str, str]] = field(default_factory=list)
     open: int = 0
     refuses: FileRefused | None = None
+    limit: int = 3
 
     async def ask(self, question: Question) -> AsyncGenerator[events.Event]:
         self.questions.append(question)
@@ -30,6 +31,9 @@ class Answers:
                 yield event
         finally:
             self.open -= 1
+
+    async def file_limit(self) -> int:
+        return self.limit
 
     async def upload(self, file: Download, whose: str) -> Upload:
         if self.refuses:

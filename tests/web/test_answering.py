@@ -57,6 +57,16 @@ async def test_a_picture_that_the_app_does_not_take_is_the_callers_business() ->
     assert source.questions == []
 
 
+async def test_of_more_pictures_than_the_app_takes_none_is_sent() -> None:
+    source = Answers(sunny, limit=2)
+    async with front_of(source) as (_, client):
+        await asked(client, [*WHAT_IS_THIS, WHAT_IS_THIS[1]])
+        with pytest.raises(openai.BadRequestError, match="at most 2 files") as caught:
+            await asked(client, [*WHAT_IS_THIS, WHAT_IS_THIS[1], WHAT_IS_THIS[1]])
+    assert caught.value.code == "too_many"
+    assert len(source.files) == 2
+
+
 async def test_instructions_reach_the_app() -> None:
     source = Answers(sunny)
     async with front_of(source) as (_, client):
