@@ -14,7 +14,9 @@ CardbotError
  │   └─ DifyRejected            an HTTP error in Dify's form
  │       ├─ DifyUnauthorized    the key is wrong, or the app's API is switched off
  │       ├─ DifyWrongApp        the key belongs to an app of another kind
- │       │   └─ NoQuestionInput a workflow declares no input that takes the question
+ │       │   ├─ NoQuestionInput a workflow declares no input that takes the question
+ │       │   └─ InputMissing    an input that the app requires has no value
+ │       ├─ FileNeeded          the app requires a file, and the question has none
  │       ├─ QuestionTooLong     the question does not fit into the app's input
  │       ├─ FormClosed          a form was handed in already, or its time is over
  │       ├─ DifyBusy            too many runs at once; nothing was started
@@ -159,6 +161,24 @@ class NoQuestionInput(DifyWrongApp):
         remedy = f"set DIFY_QUERY_INPUT to one of {', '.join(declared)}" if declared else "give it one for text"
         sentence = f"{why}: {remedy}."
         super().__init__(sentence, status=400, code="no_question_input", detail=sentence)
+
+
+class InputMissing(DifyWrongApp):
+    """Raised when the app requires the inputs `names`, and nothing gives them a value. Nothing was asked."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        sentence = f"The app requires {', '.join(names)}, and nothing gives it a value: set DIFY_INPUTS."
+        super().__init__(sentence, status=400, code="input_missing", detail=sentence)
+
+
+class FileNeeded(DifyRejected):
+    """Raised when the app requires a file in its input `name`, and the question has none. Nothing was asked."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        sentence = f"The app requires a file in its input {name}."
+        super().__init__(sentence, status=400, code="file_needed", detail=sentence)
 
 
 class QuestionTooLong(DifyRejected):

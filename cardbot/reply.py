@@ -20,6 +20,7 @@ from cardbot.errors import (
     DifyRejected,
     DifyUnauthorized,
     DifyWrongApp,
+    FileNeeded,
     FormClosed,
     LineFull,
     QuestionTooLong,
@@ -235,6 +236,8 @@ def _excuse(error: DifyError, texts: Texts) -> str:
             return texts.busy
         case QuestionTooLong():
             return texts.too_long.format(limit=error.limit)
+        case FileNeeded():
+            return texts.file_needed
         case FormClosed():
             return texts.form_closed
         case DifyUnauthorized() | DifyWrongApp():

@@ -28,6 +28,8 @@ class Texts:
     """Dify refuses the configured key or app; the log says why."""
     too_long: str
     """The question has more characters than the app's input takes; `{limit}`."""
+    file_needed: str
+    """The app requires a file, and the question has none."""
     form_closed: str
     """The form that somebody handed in was handed in before, or its time is over."""
     busy: str
@@ -123,6 +125,7 @@ ZH = Texts(
     unavailable="⚠️ 暂时无法连接 AI 服务，请稍后再试。",
     misconfigured="⚠️ AI 应用的配置有误，请联系管理员。",
     too_long="⚠️ 问题太长，这个应用最多接受 {limit} 个字符，请缩短后再发一次。",
+    file_needed="⚠️ 这个应用需要文件：请发送文件，或引用一条文件消息来提问。",
     form_closed="⚠️ 这个表单已经提交过，或已过期。",
     busy="⚠️ 当前提问的人较多，请稍后再试。",
     in_line="正在排队，等前面的消息回答完…",
@@ -183,6 +186,7 @@ EN = Texts(
     unavailable="⚠️ The AI service cannot be reached right now. Please try again later.",
     misconfigured="⚠️ The AI app is not set up correctly. Please tell the administrator.",
     too_long="⚠️ The question is too long: this app takes {limit} characters. Please shorten it and send it again.",
+    file_needed="⚠️ This app needs a file: please send one, or quote a message with one and ask.",
     form_closed="⚠️ This form was handed in already, or its time is over.",
     busy="⚠️ Many people are asking right now. Please try again in a moment.",
     in_line="In line behind earlier messages…",

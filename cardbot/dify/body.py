@@ -9,7 +9,7 @@ import structlog
 
 from cardbot.dify.app import FILE_KINDS, TEXT_KINDS, App, AppInput
 from cardbot.dify.kinds import Kind
-from cardbot.errors import NoQuestionInput, QuestionTooLong
+from cardbot.errors import FileNeeded, InputMissing, NoQuestionInput, QuestionTooLong
 from cardbot.messages import Question, Upload
 
 SYSTEM_INPUT = "system_prompt"
@@ -17,6 +17,10 @@ SYSTEM_INPUT = "system_prompt"
 
 QUERY_INPUT = "query"
 """The input that most workflows take their question in. Our choice: it is what Dify's own examples call it."""
+
+SILENT_MODES = frozenset(["advanced-chat", "workflow"])
+"""Apps that give no answer to a question without what they require: no refusal, and an open stream. Seen: 1.14.1.
+Read in Dify's source: 1.13 and 1.14. All others refuse it at once and in so many words."""
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +36,10 @@ class Form:
 
 
 def body_of(question: Question, kind: Kind, app: App, form: Form) -> dict[str, Any]:
-    """The body, all but its `response_mode`. Raises `NoQuestionInput` or `QuestionTooLong`."""
+    """The body, all but its `response_mode`.
+
+    Raises `NoQuestionInput`, `QuestionTooLong`, `InputMissing` or `FileNeeded`.
+    """
     query = question.query
     inputs: dict[str, object] = {**form.inputs, **question.inputs}
     if question.system and app.declared(SYSTEM_INPUT):
@@ -54,6 +61,8 @@ def body_of(question: Question, kind: Kind, app: App, form: Form) -> dict[str, A
             body["conversation_id"] = question.conversation_id
     if question.files:
         _take_along([_file(one) for one in question.files], body, inputs, kind, app)
+    if app.mode in SILENT_MODES and not (kind.converses and question.conversation_id):  # a conversation may keep them
+        _ensure_complete(inputs, app)
     return {"inputs": inputs, **body}
 
 
@@ -116,6 +125,15 @@ def _cut(value: object, declared: AppInput | None) -> object:
         log.warning("dify_input_cut", input=declared.name, characters=declared.max_length)
         return value[: declared.max_length]
     return value
+
+
+def _ensure_complete(inputs: Mapping[str, object], app: App) -> None:
+    """Raises `InputMissing` or `FileNeeded`."""
+    lacking = [one for one in app.inputs if one.required and inputs.get(one.name) is None]
+    if names := [one.name for one in lacking if one.kind not in FILE_KINDS]:
+        raise InputMissing(names)
+    if lacking:
+        raise FileNeeded(lacking[0].name)
 
 
 def _take_along(

@@ -8,7 +8,7 @@ from cardbot.dify.app import App, AppInput, app_of
 from cardbot.dify.body import Form, body_of, missing, query_input
 from cardbot.dify.concerns import concerns
 from cardbot.dify.kinds import KINDS, kind_of
-from cardbot.errors import NoQuestionInput
+from cardbot.errors import FileNeeded, InputMissing, NoQuestionInput
 from cardbot.messages import FileKind, Question, Upload
 
 WORKFLOW, COMPLETION, CHAT = KINDS["workflow"], KINDS["completion"], KINDS["chat"]
@@ -91,6 +91,30 @@ def test_several_files_go_into_a_list_rather_than_into_the_first_place() -> None
     assert body_of(Question("hello", "ada", files=PICTURES), WORKFLOW, declared, Form())["inputs"]["many"] == SENT
     body = body_of(Question("hello", "ada", files=PICTURES[:1]), WORKFLOW, declared, Form())
     assert body["inputs"] == {"query": "hello", "one": SENT[0]}
+
+
+# What the app requires.
+
+
+@pytest.mark.parametrize("mode", ["workflow", "advanced-chat"])
+def test_a_flow_is_not_asked_without_an_input_that_it_requires(mode: str) -> None:
+    declared = app(text("query", required=True), text("name", required=True), mode=mode)
+    with pytest.raises(InputMissing, match="name"):
+        body_of(ASK, kind_of(mode), declared, Form({"query": "x"} if mode == "advanced-chat" else {}))
+    body_of(ASK, kind_of(mode), declared, Form({"name": "Ada", "query": "x"}, query_input="query"))
+
+
+def test_a_flow_that_requires_a_file_is_not_asked_without_one() -> None:
+    declared = app(text("query"), AppInput("paper", "Paper", "file", required=True))
+    with pytest.raises(FileNeeded):
+        body_of(ASK, WORKFLOW, declared, Form())
+    body = body_of(Question("hello", "ada", files=PICTURES[:1]), WORKFLOW, declared, Form())
+    assert body["inputs"]["paper"] == SENT[0]
+
+
+def test_a_conversation_that_goes_on_is_asked_for_nothing_again() -> None:
+    declared = app(text("name", required=True), mode="advanced-chat")
+    assert body_of(Question("hello", "ada", "c-1"), kind_of("advanced-chat"), declared, Form())["query"] == "hello"
 
 
 # What the app says of itself.
