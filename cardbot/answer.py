@@ -53,12 +53,17 @@ class Answer:
         self._remarks: list[str] = []
         self._chosen = ""
         self._told_to_stop = False
-        self._expired = False
+        self._expired: str | None = None
 
     @property
     def text(self) -> str:
         """The answer so far, without thinking."""
         return self._text.answer
+
+    @property
+    def so_far(self) -> str:
+        """The remarks and the text, without a word on how it stands."""
+        return "\n\n".join([*self._remarks, self.text])
 
     @property
     def reasoning(self) -> str:
@@ -153,9 +158,9 @@ class Answer:
         """The form that the run waited for is handed in: `chosen` says how."""
         self.outcome, self.form, self._chosen = None, None, chosen
 
-    def expire(self) -> None:
-        """Nobody filled the form in."""
-        self._expired = True
+    def expire(self, form: str) -> None:
+        """Nobody filled the form in to its end: `form` is its text with what was filled in."""
+        self._expired = form
 
     def close(self) -> None:
         """No more events will come: what was held back as a possible tag is text after all."""
@@ -228,8 +233,9 @@ class Answer:
             case Outcome.STOPPED:
                 return texts.stopped
             case Outcome.PAUSED:
-                state = texts.expired if self._expired else texts.paused
-                return f"{self.form.content}\n\n{state}" if self.form else state
+                if self._expired is not None:
+                    return f"{self._expired}\n\n{texts.expired}".lstrip()
+                return f"{self.form.content}\n\n{texts.paused}" if self.form else texts.paused
             case Outcome.FAILED:
                 return self._refusal or texts.failed.format(reason=self.reason or "?")
             case Outcome.INTERRUPTED:

@@ -118,10 +118,15 @@ class FormReply:
             self._action = next(iter(self._actions))
 
     @property
+    def content(self) -> str:
+        """The text of the form, with what is filled in."""
+        shown = _PLACEHOLDER.sub(lambda field: self.values.get(field[1], f"**[{field[1]}]**"), self._form.content)
+        return shown.strip()
+
+    @property
     def markdown(self) -> str:
         """The form as it is now, and what is to be done."""
-        content = _PLACEHOLDER.sub(lambda field: self.values.get(field[1], f"**[{field[1]}]**"), self._form.content)
-        parts = [content.strip()]
+        parts = [self.content]
         if filled := [f"{name}: {self.values[name]}" for name in self._fields if name in self.values]:
             parts.append(self._texts.filled_in.format(fields="; ".join(filled)))
         if self._missing:

@@ -54,13 +54,13 @@ async def filled_in(
                 reply.type(word.text)
             card.show(_shown(answer, reply))
     if patience.cancelled_caught:
-        answer.expire()
+        answer.expire(reply.content)
     await _forget(promise.reply_id, incoming, desk)
     return reply
 
 
 def _shown(answer: Answer, reply: FormReply) -> str:
-    return f"{answer.text.rstrip()}\n\n{reply.markdown}".lstrip()
+    return f"{answer.so_far.rstrip()}\n\n{reply.markdown}".lstrip()
 
 
 async def _keep(wanted: Wanted, incoming: Incoming, desk: Desk) -> None:

@@ -7,7 +7,7 @@ import anyio
 
 from cardbot.commands import Command
 from cardbot.errors import DifyRejected, DifyUnreachable
-from cardbot.events import Event, FormRequested, Identified, MessageEnded, RunFinished, RunPaused, TextDelta
+from cardbot.events import Event, FormRequested, Identified, MessageEnded, Remark, RunFinished, RunPaused, TextDelta
 from cardbot.messages import Attachment, FileKind, Incoming
 from cardbot.open_reply import OpenReply
 from cardbot.orders import fills_in, obey
@@ -283,6 +283,26 @@ class TestForms:
         await reply(DIRECT, world.desk)
         assert world.screen.cards[0].final == ("done", f"Draft.\n\nSend it?\n\n{EN.expired}")
         assert not await fills_in(direct(text="send"), world.desk)
+
+    @in_virtual_time
+    async def test_a_form_that_expires_keeps_what_was_filled_in(self) -> None:
+        second = {"type": "paragraph", "output_variable_name": "to"}
+        form = replace(FORM, inputs=(*FORM.inputs, second), expires_at=time.time() + 60)
+        world = World(Source(pausing(form)))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            await fills_in(direct(text="by noon"), world.desk)
+        assert world.screen.cards[0].final == ("done", f"Draft.\n\nSend it? Note: by noon\n\n{EN.expired}")
+
+    @in_virtual_time
+    async def test_a_form_stands_below_what_is_to_be_known_of_a_file(self) -> None:
+        world = World(Source([RUN, Remark("Not read: a.exe."), *pausing(PLAIN_FORM)]))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            assert world.screen.cards[0].texts[-1].startswith("Not read: a.exe.\n\nDraft.\n\nSend it?")
+            tasks.cancel_scope.cancel()
 
     @in_virtual_time
     async def test_a_form_without_a_token_is_somebody_elses_business(self) -> None:
