@@ -58,6 +58,7 @@ def as_table(soaked: Soaked, seed: int) -> Table:
     rows = [
         ("messages", f"{soaked.messages:,}"),
         ("of which never reached the bot", f"{soaked.unacknowledged:,}"),
+        *((f"    {name}", f"{count:,}") for name, count in soaked.deeds.most_common()),
         ("faults", f"{soaked.faults.total():,}"),
         *((f"    {name}", f"{count:,}") for name, count in sorted(soaked.faults.items())),
         ("final states", f"{soaked.finals.total():,}"),

@@ -14,6 +14,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import Process
 
+from benchmarks.soak_acts import Deed, own
 from benchmarks.soak_troubles import CUT, ELSE, EVERYBODY, ONE_MESSAGE, SQUEEZE, of_what, takes
 from cardbot.playground.dify import FakeDify
 from cardbot.playground.dify.server import Answer
@@ -23,8 +24,10 @@ from cardbot.playground.platform.endpoint import Json
 from cardbot.playground.platform.incoming import direct_conversation
 from cardbot.playground.platform.ledger import Reply
 from cardbot.playground.platform.pushes import Message
+from cardbot.texts import EN
 from tests.desk import WEBHOOK
 from tests.faults.catalogue import CALLS, EXPIRED, NO_CARD, App, Blow, OfCalls, OfDify, Trouble, answer_to, script
+from tests.faults.doors import UPLOADS, stock
 from tests.faults.judge import Ends, Sight, objections, owner, sights, whole
 from tests.faults.processes import START, cardbot_run, settings
 
@@ -56,13 +59,15 @@ class Person:
     answers: list[Answer]
     left: dict[OfCalls, float]
     """Calls for this person that are still to fail."""
+    deed: Deed
     message: Message | None = None
 
     @property
     def ends(self) -> Ends:
         """What may stay at the end."""
         of_dify = [trouble for trouble in self.troubles if isinstance(trouble, OfDify)]
-        return of_dify[0].ends_of(self.name, APP) if of_dify else whole(answer_to(self.name))
+        ends = of_dify[0].ends_of(self.name, APP) if of_dify else whole(answer_to(self.name))
+        return self.deed.ends(self.name, ends)
 
 
 @dataclass(slots=True)
@@ -73,6 +78,8 @@ class Soaked:
     unacknowledged: int = 0
     """Messages that never reached the bot: pushed into a connection that was being cut, three times."""
     faults: Counter[str] = field(default_factory=Counter)
+    deeds: Counter[str] = field(default_factory=Counter)
+    """What people did."""
     finals: Counter[str] = field(default_factory=Counter)
     objections: list[str] = field(default_factory=list)
     rss: list[float] = field(default_factory=list)
@@ -112,8 +119,10 @@ class Soak:
             if slot == "webhook":
                 troubles = (NO_CARD, *troubles)
         of_dify = [one for one in troubles if isinstance(one, OfDify)]
+        deed = Deed.drawn(self._chance, troubles)
         answers: list[Answer] = [*of_dify[0].answers(name)] if of_dify else [script(name, cps=SPEED)]
-        return Person(name, troubles, answers, {one: one.times for one in troubles if isinstance(one, OfCalls)})
+        answers = deed.answers(name, cps=SPEED) or answers
+        return Person(name, troubles, answers, {one: one.times for one in troubles if isinstance(one, OfCalls)}, deed)
 
     async def play(self, process: Process, report: Soaked) -> None:
         """Ask everything, and wait until everybody has an answer or will not get one any more."""
@@ -126,6 +135,15 @@ class Soak:
                 await anyio.sleep(max(0.0, began + number / self._rate - time.monotonic()))
                 await self._platform.wait_for(lambda: self._platform.connections, timeout=START)
                 message = await self._ask(person, report)
+                tasks.start_soon(
+                    partial(
+                        person.deed.do,
+                        self._platform,
+                        person.name,
+                        cards=partial(self._cards_of, person.name),
+                        sight=partial(self._sight, person.name),
+                    )
+                )
                 for one in person.troubles:
                     if isinstance(one, Blow):
                         tasks.start_soon(one.strike, self._platform, message)
@@ -141,18 +159,20 @@ class Soak:
         report.messages = len(self._people)
         seen = sights(self._platform, self._people)
         for name, person in self._people.items():
+            seen[name] = own(seen[name])
             if person.message is not None and person.message.ack is None and seen[name] == Sight():
                 report.unacknowledged += 1
                 continue
             report.finals[_kind(seen[name])] += 1
-            troubles = ", ".join(one.name for one in person.troubles) or "no trouble"
+            troubles = ", ".join([person.deed.doing, *(one.name for one in person.troubles)])
             report.objections += [f"{name} ({troubles}): {what}" for what in objections(seen[name], person.ends)]
         report.objections += [f"violation: {what}" for what in self._platform.violations]
 
     async def _ask(self, person: Person, report: Soaked) -> Message:
         self._open[person.name] = person
         report.faults.update(of_what(one) for one in person.troubles)
-        person.message = await self._platform.say(person.name, user=person.name)
+        report.deeds[person.deed.doing] += 1
+        person.message = await self._platform.push(person.deed.message(person.name))
         return person.message
 
     async def _blows(self, report: Soaked) -> None:
@@ -180,15 +200,18 @@ class Soak:
             for reply in self._platform.replies[replies:]:
                 self._replies[reply.conversation or direct_conversation(reply.users[0])].append(reply)
             self._looked_at = [len(self._platform.cards), len(self._platform.replies)]
-            for name in [name for name in self._open if self._sight(name).settled]:
+            for name in [name for name in self._open if own(self._sight(name)).settled]:
                 del self._open[name]
             if self._all_asked and not self._open:
                 self._over.set()
             await anyio.sleep(LOOK)
 
+    def _cards_of(self, name: str) -> list[Card]:
+        return [card for card in self._cards[direct_conversation(name)] if card.delivered]
+
     def _sight(self, name: str) -> Sight:
         chat = direct_conversation(name)
-        cards = [(card.state, card.content) for card in self._cards[chat] if card.delivered]
+        cards = [(card.state, card.content) for card in self._cards_of(name)]
         return Sight(tuple(cards), tuple(reply.text for reply in self._replies[chat]))
 
     def _answer(self, question: str) -> Answer:
@@ -222,8 +245,9 @@ async def soak(folder: Path, *, messages: int, faults: float, rate: float, seed:
     report = Soaked()
     async with (
         Platform(latency=0.02, qps=CALLS_PER_SECOND, redelivery=2.0) as platform,
-        FakeDify(APP, linger=0) as dify,
+        FakeDify(APP, linger=0, file_upload=UPLOADS) as dify,
     ):
+        stock(platform)
         environment = settings(
             platform,
             dify,
@@ -262,6 +286,8 @@ async def _cpu(process: int) -> float:
 def _kind(sight: Sight) -> str:
     """One word or two for how an answer ended."""
     states = [state for state, text in sight.cards]
+    if any(text.endswith(EN.stopped) for text in sight.answers):
+        return f"{sight.way}, stopped"
     if sight.way != "card":
         return f"{sight.way}, beside a card that says so" if states and sight.replies else sight.way
     return f"card, {states[0]}"

@@ -268,7 +268,8 @@ class Sheet:
         """The variables of a creation or an update to make. All values are strings; objects are JSON in a string."""
         match step:
             case Step.CREATE:
-                self._offered = self._buttons
+                if not self._tries:  # or a try before this one may have created it, with the buttons of then
+                    self._offered = self._buttons
                 return self._template.at_first(self._buttons)
             case Step.BEGIN:
                 self._offered = self._buttons
