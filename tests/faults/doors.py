@@ -103,6 +103,8 @@ class Door:
     asked: int = 1
     """Questions that Dify gets."""
     way: str = "card"
+    typed: bool = False
+    """Whether the form has no button that can be pressed."""
     template: Literal["own", "public"] = "own"
 
     def __str__(self) -> str:
@@ -117,6 +119,7 @@ class Seen:
     sight: Sight
     unmet: list[str]
     asked: int
+    typed: bool
 
 
 def hurry(patch: pytest.MonkeyPatch) -> None:
@@ -164,15 +167,14 @@ async def play(door: Door) -> Seen:
         await world.platform.push(message(door.act, ASKER))
         if door.act == "stop":
             await _stop(world)
-        if door.act == "form":
-            await _fill_in(world)
+        typed = door.act == "form" and await _fill_in(world)
         with suppress(TimeoutError):  # the judge says what is missing
             await world.platform.wait_for(lambda: _sight(world, door).settled, timeout=PATIENCE)
     sight = _sight(world, door)
     unmet = [f"{endpoint} {fault}" for endpoint, fault in world.platform.faults.unused]
     unmet += [trouble.path for trouble in world.dify.troubles if 0 < trouble.times < math.inf]
     found = objections(sight, door.ends) + [f"violation: {what}" for what in world.platform.violations]
-    return Seen(found, sight, unmet, len(questions(world.dify)))
+    return Seen(found, sight, unmet, len(questions(world.dify)), typed)
 
 
 def form_shown(card: Card) -> bool:
@@ -186,8 +188,8 @@ async def _stop(world: Desk) -> None:
     await world.platform.click(card, "stop", user=ASKER)
 
 
-async def _fill_in(world: Desk) -> None:
-    """By the button, or where none is to be seen, by its name."""
+async def _fill_in(world: Desk) -> bool:
+    """By the button, or where none is to be seen, by its name; returns whether that was so."""
     platform = world.platform
     with suppress(TimeoutError):
         await platform.wait_for(
@@ -196,12 +198,13 @@ async def _fill_in(world: Desk) -> None:
     cards = [card for card in platform.cards.values() if card.delivered and form_shown(card)]
     if cards and not _forms(platform):
         await platform.click(cards[0], PRESS, user=ASKER)
-        return
+        return False
     with suppress(TimeoutError):
         await platform.wait_for(
             lambda: _forms(platform) or any(FORM in card.content for card in platform.cards.values()), timeout=PATIENCE
         )
         await platform.say(APPROVE, user=ASKER)
+    return True
 
 
 def _forms(platform: Platform) -> list[str]:
@@ -364,11 +367,17 @@ OF_FORMS = [
     Door("events: reset", "form", approved(ASKER), says=asks(ASKER, then=bought(ASKER, end="reset"))),
     Door("events: eof", "form", approved(ASKER), says=asks(ASKER, then=bought(ASKER, end="eof"))),
     *(
-        Door(f"buttons: {name}", "form", approved(ASKER), faults=((UPDATE, fault, times),))
+        Door(
+            f"buttons: {name}",
+            "form",
+            approved(ASKER),
+            faults=((UPDATE, fault, times),),
+            typed=times == math.inf or name == "refused",
+        )
         for name, (fault, times) in _OFFERS.items()
     ),
     *(
-        Door(f"create: {name}", "form", approved(ASKER), faults=((CREATE, fault, math.inf),), way="reply")
+        Door(f"create: {name}", "form", approved(ASKER), faults=((CREATE, fault, math.inf),), way="reply", typed=True)
         for name, fault in NO_CARD.items()
     ),
     # The card is there with the buttons of the first try, though the form has come since.

@@ -51,3 +51,4 @@ def test_a_fault_leaves_one_final_state(door: Door, seen: Mapping[int, Seen | Ex
     assert verdict.unmet == []
     assert verdict.asked == door.asked
     assert verdict.sight.way == door.way
+    assert verdict.typed == door.typed
