@@ -211,7 +211,8 @@ class Story:
                 await self.card.finish(ending.markdown)
             log.info("answered", message=incoming.message_id, outcome=self.answer.outcome, by="card")
         except CardLost as lost:  # as much of the text as no card shows, as a plain reply
-            log.warning("card_lost", message=incoming.message_id, error=str(lost))
+            tell = log.info if isinstance(self.card, NoCard) else log.warning  # nobody expected that one
+            tell("card_lost", message=incoming.message_id, error=str(lost))
             await promise.hand_over(lost.unseen)
             promise.kept = await say(incoming, lost.unseen, desk)
         except Exception:  # a fault of ours in the card must not cost the answer

@@ -75,7 +75,7 @@ class Texts:
     help: str
     """What the bot can do; `{new}` are the words that begin a new conversation."""
     empty: str
-    """The message mentioned the robot and said nothing."""
+    """The message said nothing."""
     withheld: str
     """DingTalk's content check does not let the answer pass."""
     elsewhere: str
@@ -153,7 +153,7 @@ ZH = Texts(
         "- 发送 /stop，或点卡片上的“停止”：停止正在生成的回答\n"
         "- 发送 /help：显示本说明"
     ),
-    empty="请在 @我 之后写上您的问题。",
+    empty="请写上您的问题。",
     withheld="⚠️ 回答未通过钉钉的内容检查，无法显示。",
     elsewhere="回答见下一条消息。",
     withdrawn="（内容已更新，见上一张卡片）",
@@ -214,7 +214,7 @@ EN = Texts(
         "- /stop, or the button on the card: stop the answer that is being written\n"
         "- /help: show this"
     ),
-    empty="Please write your question after mentioning me.",
+    empty="Please write your question.",
     withheld="⚠️ The answer did not pass DingTalk's content check and cannot be shown.",
     elsewhere="The answer is in the next message.",
     withdrawn="(The text was updated; see the card above.)",

@@ -9,6 +9,7 @@ from pathlib import Path
 from subprocess import DEVNULL
 
 import anyio
+import httpx
 import pytest
 import structlog
 from structlog.contextvars import merge_contextvars
@@ -328,3 +329,31 @@ async def test_ask_asks_the_dify_app_of_the_robot_that_is_named(tmp_path: Path) 
         assert await cardbot("ask", "hello", "--robot", "hr", env=env, folder=tmp_path) == (0, "We hire.\n", "")
         code, _, err = await cardbot("ask", "hello", env=env, folder=tmp_path)
     assert (code, err) == (1, "error: Say whose Dify app, with --robot and one of these: sales, hr.\n")
+
+
+async def test_send_writes_as_the_robot_that_is_named(tmp_path: Path) -> None:
+    async with sides() as world:
+        _, hr, _, _ = world
+        hr.users.add("user0001")
+        env = await anyio.to_thread.run_sync(environment, tmp_path, world)
+        code, out, err = await cardbot("send", "--robot", "hr", "--user", "user0001", "hi", env=env, folder=tmp_path)
+        assert (code, err) == (0, "1 of 1 reached.\n")
+        assert "delivered" in out
+        assert [reply.text for reply in hr.replies] == ["hi"]
+        code, _, err = await cardbot("send", "--user", "user0001", "hi", env=env, folder=tmp_path)
+    assert (code, err) == (1, "error: Say as which robot, with --robot and one of these: sales, hr.\n")
+
+
+async def test_serve_offers_the_robots_dify_apps_where_the_file_names_no_models(tmp_path: Path) -> None:
+    async with sides() as world:
+        env = await anyio.to_thread.run_sync(environment, tmp_path, world)
+        command = [sys.executable, "-m", "cardbot", "serve", "--port", "0"]
+        async with await anyio.open_process(command, env=env, cwd=tmp_path, stderr=DEVNULL) as process:
+            assert process.stdout is not None
+            address = (await process.stdout.receive()).decode().strip()
+            async with httpx.AsyncClient() as client:
+                models = (await client.get(f"{address}/models")).json()
+            process.send_signal(signal.SIGTERM)
+            with anyio.fail_after(20):
+                assert await process.wait() == 0
+    assert [model["id"] for model in models["data"]] == ["sales", "hr"]

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from cardbot.cli.options import DEFAULT_CONFIG, DEFAULT_ENV_FILE, ConfigFile, EnvFile, configuration, load
+from cardbot.cli.options import (
+    DEFAULT_CONFIG,
+    DEFAULT_ENV_FILE,
+    ConfigFile,
+    EnvFile,
+    chosen,
+    configuration,
+    is_given,
+    load,
+)
 from cardbot.cli.terminal import check_question, run_async, say, stop
 from cardbot.errors import (
     DifyError,
@@ -87,15 +96,12 @@ def _dify_of(robot: str, config: Path, env_file: Path) -> "DifySettings":
     """How to ask the Dify app of the robot or model with this name, or of the only one."""
     from cardbot.settings import DifySettings
 
-    if not robot and config == DEFAULT_CONFIG and not config.exists():
+    if not robot and not is_given(config):
         return load(DifySettings, env_file)
     found = configuration(config, env_file)
     apps: dict[str, DifySettings] = {model.name: model.settings for model in found.models}
     apps |= {one.name: one.settings for one in found.robots}
-    name = robot or (next(iter(apps)) if len(apps) == 1 else "")
-    if name not in apps:
-        stop(f"Say whose Dify app, with --robot and one of these: {', '.join(apps)}.")
-    return apps[name]
+    return chosen(apps, robot, what="whose Dify app")
 
 
 def explain_dify(base_url: str, error: DifyError) -> str:

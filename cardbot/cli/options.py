@@ -1,6 +1,6 @@
 """The options that commands share, and the settings that they name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -29,6 +29,11 @@ ConfigFile = Annotated[
 DEFAULT_CONFIG = Path("cardbot.toml")
 
 
+def is_given(config: Path) -> bool:
+    """Whether there is a configuration file, or one was named that is missing."""
+    return config != DEFAULT_CONFIG or config.exists()
+
+
 def configuration(config: Path, env_file: Path) -> "Configuration":
     """The robots and models of the configuration file, or the environment's one robot."""
     from cardbot.reading import environment
@@ -38,6 +43,14 @@ def configuration(config: Path, env_file: Path) -> "Configuration":
         stop(f"There is no file {config}.")
     path = config if config.exists() else None
     return _checked(lambda: load(path, environment(env_file)), env_file)
+
+
+def chosen(named: Mapping[str, _T], name: str, *, what: str) -> _T:
+    """The one of this name, or the only one there is."""
+    name = name or (next(iter(named)) if len(named) == 1 else "")
+    if name not in named:
+        stop(f"Say {what}, with --robot and one of these: {', '.join(named)}.")
+    return named[name]
 
 
 def load(kind: "type[_V]", env_file: Path) -> "_V":

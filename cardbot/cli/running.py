@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 
-from cardbot.cli.options import DEFAULT_CONFIG, DEFAULT_ENV_FILE, ConfigFile, EnvFile, configuration, load
+from cardbot.cli.options import DEFAULT_CONFIG, DEFAULT_ENV_FILE, ConfigFile, EnvFile, configuration, is_given, load
 from cardbot.cli.terminal import on_signals, run_async, stop
 
 if TYPE_CHECKING:
@@ -70,9 +70,10 @@ def serve(
 
 
 def _models(name: str, config: Path, env_file: Path) -> "dict[str, DifySettings]":
-    """The models of the configuration file, or the environment's Dify app under this name."""
+    """The models of the configuration file, or its robots' Dify apps, or the environment's one under this name."""
     from cardbot.settings import DifySettings
 
-    given = config.exists() or config != DEFAULT_CONFIG
-    found = configuration(config, env_file).models if given else ()
-    return {model.name: model.settings for model in found} or {name: load(DifySettings, env_file)}
+    if not is_given(config):
+        return {name: load(DifySettings, env_file)}
+    found = configuration(config, env_file)
+    return {one.name: one.settings for one in found.models} or {one.name: one.settings for one in found.robots}

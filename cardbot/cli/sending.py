@@ -2,16 +2,26 @@
 
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import typer
 
-from cardbot.cli.options import DEFAULT_ENV_FILE, EnvFile, load
+from cardbot.cli.options import (
+    DEFAULT_CONFIG,
+    DEFAULT_ENV_FILE,
+    ConfigFile,
+    EnvFile,
+    chosen,
+    configuration,
+    is_given,
+    load,
+)
 from cardbot.cli.terminal import print_lines, run_async, say
 
 if TYPE_CHECKING:
-    pass
+    from cardbot.settings import DingTalkSettings
 
 
 def send(
@@ -23,13 +33,14 @@ def send(
         list[str] | None, typer.Option(help="Open conversation id of a group with the robot in it. May be repeated.")
     ] = None,
     title: Annotated[str | None, typer.Option(help="What the list of chats shows; otherwise the text's start.")] = None,
+    robot: Annotated[str, typer.Option(help="As which robot: a name in the configuration file.")] = "",
     env_file: EnvFile = DEFAULT_ENV_FILE,
+    config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Send a message to people and groups; a line for each tells what became of it. Exits 1 unless all were reached."""
     from cardbot.dingtalk.deliveries import Delivery, Outcome, Report, distinct, table
     from cardbot.dingtalk.outbox import Sender
     from cardbot.logs import set_up
-    from cardbot.settings import DingTalkSettings
 
     users = distinct(id_ for ids in user or () for id_ in ids.split(","))
     chats = distinct(chat or ())
@@ -38,7 +49,7 @@ def send(
     text = _standard_input() if markdown == "-" else markdown
     if not text.strip():
         raise typer.BadParameter("the text is empty.")
-    settings = load(DingTalkSettings, env_file)
+    settings = _robot_of(robot, config, env_file)
     set_up("WARNING")
     settled: dict[tuple[str, str], Delivery] = {}
 
@@ -66,6 +77,16 @@ def send(
             say("Unknown: it may have arrived, so it was not sent again.")
     if report.reached < len(recipients):
         raise typer.Exit(1)
+
+
+def _robot_of(robot: str, config: Path, env_file: Path) -> "DingTalkSettings":
+    """The robot of this name, or the only one."""
+    from cardbot.settings import DingTalkSettings
+
+    if not robot and not is_given(config):
+        return load(DingTalkSettings, env_file)
+    robots: dict[str, DingTalkSettings] = {one.name: one.settings for one in configuration(config, env_file).robots}
+    return chosen(robots, robot, what="as which robot")
 
 
 async def _cancel_on_sigterm(scope: anyio.CancelScope) -> None:

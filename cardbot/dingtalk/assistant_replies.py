@@ -1,7 +1,8 @@
 """The answers of an AI assistant, through the webhook that came with the question.
 
 A message there cannot be changed any more, so nothing is typed: an answer is one message at its end, or some in order
-if it is long. And it has no id that would make a repetition harmless, so what may have arrived is not sent again.
+if it is long. And it has no id that would make a repetition harmless: what may have arrived is not sent again, but by
+the next start, for which an answer that nobody saw is worse than one that came twice.
 """
 
 from collections.abc import Sequence
