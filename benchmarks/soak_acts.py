@@ -14,7 +14,7 @@ from cardbot.playground.platform import Platform
 from cardbot.playground.platform.cards import Card
 from cardbot.playground.platform.endpoint import Json
 from cardbot.texts import EN
-from tests.faults.catalogue import OfCalls, OfDify, Trouble, answer_to
+from tests.faults.catalogue import OfCalls, OfDify, Trouble, answer_to, script
 from tests.faults.doors import APPROVE, FORM, NOT_FETCHED, PRESS, approved, asks, bought, form_shown, message, stopped
 from tests.faults.judge import Ends, Sight
 
@@ -25,6 +25,9 @@ SHARE = 0.3
 
 AFTER = 2.0
 """Seconds after which somebody stops an answer or fills in a form, at most. Our choice: some come too late."""
+
+SLOWLY = 60.0
+"""Characters per second of an answer that somebody stops. Our choice: most are stopped amid their text."""
 
 AGAIN = 8.0
 """Seconds after which somebody who sees no effect tries again. Our choice: more than a bot takes to connect anew."""
@@ -58,8 +61,14 @@ class Deed:
         return what
 
     def answers(self, name: str, *, cps: float) -> list[Answer]:
-        """What Dify says, if not the usual."""
-        return [asks(name, then=bought(name, cps=cps))] if self.doing == "form" else []
+        """What Dify says, if nothing goes wrong with it."""
+        match self.doing:
+            case "form":
+                return [asks(name, then=bought(name, cps=cps))]
+            case "stop button" | "/stop":
+                return [script(name, cps=SLOWLY)]
+            case _:
+                return [script(name, cps=cps)]
 
     def ends(self, name: str, ends: Ends) -> Ends:
         """What may stay, where `ends` may for somebody who only asks."""

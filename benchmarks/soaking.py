@@ -26,7 +26,7 @@ from cardbot.playground.platform.ledger import Reply
 from cardbot.playground.platform.pushes import Message
 from cardbot.texts import EN
 from tests.desk import WEBHOOK
-from tests.faults.catalogue import CALLS, EXPIRED, NO_CARD, App, Blow, OfCalls, OfDify, Trouble, answer_to, script
+from tests.faults.catalogue import CALLS, EXPIRED, NO_CARD, App, Blow, OfCalls, OfDify, Trouble, answer_to
 from tests.faults.doors import UPLOADS, stock
 from tests.faults.judge import Ends, Sight, objections, owner, sights, whole
 from tests.faults.processes import START, cardbot_run, settings
@@ -120,8 +120,7 @@ class Soak:
                 troubles = (NO_CARD, *troubles)
         of_dify = [one for one in troubles if isinstance(one, OfDify)]
         deed = Deed.drawn(self._chance, troubles)
-        answers: list[Answer] = [*of_dify[0].answers(name)] if of_dify else [script(name, cps=SPEED)]
-        answers = deed.answers(name, cps=SPEED) or answers
+        answers: list[Answer] = [*of_dify[0].answers(name)] if of_dify else deed.answers(name, cps=SPEED)
         return Person(name, troubles, answers, {one: one.times for one in troubles if isinstance(one, OfCalls)}, deed)
 
     async def play(self, process: Process, report: Soaked) -> None:

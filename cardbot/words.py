@@ -6,7 +6,6 @@ shows the answer: a press on a card comes to any of the connections.
 
 import json
 import math
-import time
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,7 +109,7 @@ class Words:
     def share(self, processes: int) -> None:
         """So many processes show answers for this app."""
         if not self._alone:
-            self._posted_until = time.monotonic() + POSTED_LIFE  # those who are gone may have left some
+            self._posted_until = anyio.current_time() + POSTED_LIFE  # those who are gone may have left some
         self._alone = processes <= 1
 
     @contextmanager
@@ -145,7 +144,7 @@ class Words:
     async def _post(self, address: str, word: Word) -> None:
         try:
             await self._store.post(address, word.to_json())
-            self._posted_until = time.monotonic() + POSTED_LIFE
+            self._posted_until = anyio.current_time() + POSTED_LIFE
         except StoreError as exc:
             log.error("word_not_posted", error=str(exc))
 
@@ -163,7 +162,7 @@ class Words:
         """
         while True:
             await anyio.sleep(LOOK_EVERY)
-            if not self._ears or (self._alone and time.monotonic() > self._posted_until):
+            if not self._ears or (self._alone and anyio.current_time() > self._posted_until):
                 continue
             try:
                 for address, word in await self._store.collect(list(self._ears)):

@@ -146,3 +146,16 @@ async def test_who_waits_for_a_word_learns_that_the_program_ends() -> None:
             await ear.next()
     with words.heard_at("r2") as late, pytest.raises(Leaving):
         await late.next()
+
+
+@in_virtual_time
+async def test_what_was_left_for_a_dead_process_reaches_the_one_that_takes_over_alone() -> None:
+    words = Words(MemoryStore())
+    words.share(2)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(words.keep_collecting)
+        await words.press("r1", STOP)
+        words.share(1)
+        with words.heard_at("r1") as ear, anyio.fail_after(2 * LOOK_EVERY):
+            assert await ear.next() == STOP
+        tasks.cancel_scope.cancel()

@@ -20,8 +20,10 @@ from cardbot.texts import EN
 from tests.desk import UPDATE, WEBHOOK
 from tests.faults.catalogue import App, answer_to, script
 from tests.faults.doors import (
+    FORM,
     NOT_FETCHED,
     PRESS,
+    SAID,
     UPLOADS,
     Act,
     approved,
@@ -132,6 +134,16 @@ async def test_a_form_that_waits_is_pressed_after_the_next_start(
             await leave(process)
         there.judge(approved(ANN))
         assert (there.handed_in, len(there.platform.cards)) == (1, 1)
+
+
+async def test_a_form_that_no_next_start_would_find_ends_with_its_bot(tmp_path: Path) -> None:
+    async with town(tmp_path) as there:
+        there.environment["CARDBOT_STORE"] = "memory:"
+        async with there.bot() as process:
+            await there.send("form")
+            await there.card()
+            await leave(process)
+        there.judge(whole(f"{SAID}\n\n{FORM}\n\n{EN.paused}"))
 
 
 async def test_a_form_is_typed_after_the_next_start(tmp_path: Path) -> None:
