@@ -89,7 +89,7 @@ class Answer:
         text, notice = self.text, self._notice()
         if notice:
             text = f"{whole(text).rstrip()}\n\n{notice}" if text.strip() else notice
-        return "\n\n".join([*self._remarks, text]) if self._remarks else text
+        return "\n\n".join(filter(None, [*self._remarks, text])) if self._remarks else text
 
     def apply(self, event: events.Event) -> None:
         """Take the next event in. After `stop`, only the names by which Dify can be told to stop are of interest."""

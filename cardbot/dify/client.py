@@ -1,7 +1,7 @@
 """Asks a Dify app: streams answers, stops them, hands in forms, and finds again what a broken stream lost."""
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -29,7 +29,7 @@ from cardbot.dify.outputs import answering
 from cardbot.dify.streams import SILENCE, TOTAL_TIMEOUT, Streams
 from cardbot.dify.whole import WholeAnswer, folded, whole_answer
 from cardbot.dify.wire import EventReader, Outputs, all_of
-from cardbot.errors import ConversationGone, DifyBusy, DifyError, DifyUnreachable, FileRefused
+from cardbot.errors import ConversationGone, DifyBusy, DifyError, DifyUnreachable, FileRefused, FormClosed
 from cardbot.inputs import constants
 from cardbot.messages import Question, Upload
 from cardbot.ports import Download
@@ -148,7 +148,7 @@ class DifyClient:
         """
         outputs, before = await self._outputs(), await self._archive.answer(ids, user)
         body = submission(action, filled_in(form, inputs), user)
-        await self._connection.request("POST", f"form/human_input/{form.token}", body=body)
+        await self._hand_in(f"form/human_input/{form.token}", body)
         call = Call("GET", f"workflow/{ids.workflow_run_id}/events", {"user": user})
         told: list[events.Event] = []
         reader, ending = EventReader(outputs=outputs, ids=ids), Ending()
@@ -213,6 +213,16 @@ class DifyClient:
         return await uploads.transcribe(self._connection.http, file, user)
 
     # Inside.
+
+    async def _hand_in(self, path: str, body: Mapping[str, Any]) -> None:
+        """Hand in a form; once more if nobody knows what became of it, which Dify refuses if it was taken."""
+        try:
+            await self._connection.request("POST", path, body=body)
+        except DifyUnreachable as exc:
+            if not exc.sent:
+                raise
+            with suppress(FormClosed):
+                await self._connection.request("POST", path, body=body)
 
     async def _kind(self) -> Kind:
         return kind_of(self._mode or (await self.app()).mode)

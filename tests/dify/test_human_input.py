@@ -1,5 +1,6 @@
 """Runs that wait for a person: their forms, how they go on, and what is missed meanwhile; over real sockets."""
 
+import math
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
@@ -13,7 +14,7 @@ from cardbot.answer import Answer, Outcome
 from cardbot.dify.client import DifyClient
 from cardbot.dify.handing_in import filled_in, lost
 from cardbot.dify.kept import stored_messages
-from cardbot.errors import DifyRejected, FormClosed
+from cardbot.errors import DifyRejected, DifyUnreachable, FormClosed
 from cardbot.events import (
     Event,
     FormRequested,
@@ -26,6 +27,8 @@ from cardbot.events import (
 )
 from cardbot.messages import Question
 from cardbot.playground.dify import Pause, Script
+from cardbot.playground.dify.script import Drop
+from cardbot.playground.dify.server import Trouble
 from cardbot.playground.http import LoopbackServer, Request, Response
 from cardbot.texts import EN
 from tests.dify.recordings import steps
@@ -361,3 +364,24 @@ async def test_actions_can_have_titles_of_their_own() -> None:
     assert answer.form
     assert [action["title"] for action in answer.form.actions] == ["Order it", "Not now"]
     assert after.outcome is Outcome.SUCCEEDED
+
+
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize("answer", [Drop("cut"), Drop("reset")])
+async def test_a_form_of_unknown_fate_is_handed_in_once_more(answer: Drop, *, done: bool) -> None:
+    async with pair("advanced-chat") as (dify, client):
+        dify.default = Script("", pause=Pause(Script("Bought.")))
+        dify.troubles.append(Trouble("POST /v1/form/", answer, done=done))
+        before = await paused(client)
+        after, _ = await handed_in(client, before)
+        assert after.text == "Bought."
+        assert len([request for request in dify.requests if "/form/" in request.path]) == 2
+
+
+async def test_a_form_that_stays_unanswered_is_told_as_such() -> None:
+    async with pair("advanced-chat") as (dify, client):
+        dify.default = Script("", pause=Pause(Script("Bought.")))
+        dify.troubles.append(Trouble("POST /v1/form/", Drop("reset"), times=math.inf))
+        before = await paused(client)
+        with pytest.raises(DifyUnreachable):
+            await handed_in(client, before)

@@ -82,7 +82,7 @@ def stopped(text: str) -> Ends:
 
 def remarked(remark: str, text: str = "") -> Ends:
     """What is said of a file that did not go along, before the answer to the rest."""
-    return {f"{remark}\n\n{text}": State.DONE}
+    return {f"{remark}\n\n{text}".strip(): State.DONE}
 
 
 @dataclass(frozen=True, slots=True)
