@@ -20,6 +20,9 @@ FILE_PATIENCE = 120.0
 """Seconds that one file may take, from DingTalk to Dify. Our choice: 20 MB at 200 kB a second, and a bit; longer than
 that nobody waits for an answer to begin."""
 
+NAME_SHOWN = 60
+"""Characters of a file's name that a sentence shows. Our choice: two lines on a telephone."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -136,11 +139,17 @@ def _names(attachments: Sequence[Attachment], texts: Texts) -> list[str]:
         FileKind.AUDIO: texts.a_voice,
         FileKind.VIDEO: texts.a_video,
     }
-    names = [attachment.name or kinds.get(attachment.kind, texts.a_file) for attachment in attachments]
+    names = [_shown(attachment.name) or kinds.get(attachment.kind, texts.a_file) for attachment in attachments]
     return [
         f"{name} {names[: index + 1].count(name)}" if names.count(name) > 1 else name
         for index, name in enumerate(names)
     ]
+
+
+def _shown(name: str) -> str:
+    """A file's name in a sentence: in one line, not without end, and whatever is in it is no markdown."""
+    plain = " ".join(name.replace("`", "'").split())
+    return f"`{plain[:NAME_SHOWN]}{'…' if len(plain) > NAME_SHOWN else ''}`" if plain else ""
 
 
 def _remarks(outcomes: Sequence[_Outcome], names: Sequence[str], texts: Texts) -> tuple[str, ...]:

@@ -114,6 +114,8 @@ class Inbox:
         log.info("message", message=incoming.message_id, kind=incoming.kind, chat=incoming.chat.kind.value)
         desk = self._desk_of(incoming)
         match self._admission.decide(incoming, time.time()):
+            case TooFast() if self._command(incoming) is Command.STOP:
+                await self._do_what_it_says(incoming, desk)  # whoever writes too fast may well want to stop it
             case Admitted():
                 await self._do_what_it_says(incoming, desk)
             case NotAllowed():
@@ -126,12 +128,14 @@ class Inbox:
                 log.warning("too_old", message=incoming.message_id, seconds=round(seconds))
 
     async def _do_what_it_says(self, incoming: Incoming, desk: Desk) -> None:
-        new_words = self._settings.new_words
-        command = command_in(incoming.text, new_words)
+        command = self._command(incoming)
         if command is not Command.NONE:
-            await obey(command, incoming, desk, new_words=new_words)
+            await obey(command, incoming, desk, new_words=self._settings.new_words)
         elif not await fills_in(incoming, desk):
             await reply(incoming, desk)
+
+    def _command(self, incoming: Incoming) -> Command:
+        return command_in(incoming.text, self._settings.new_words)
 
     async def _is_new(self, frame_id: str, incoming: Incoming) -> bool:
         """DingTalk pushes again what it takes for lost: with a new frame id, and the same message id.

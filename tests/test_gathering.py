@@ -174,7 +174,9 @@ def test_files_of_the_same_fate_share_a_sentence() -> None:
 def test_a_file_is_called_by_its_name_whatever_is_in_it() -> None:
     attachment = Attachment(FileKind.DOCUMENT, "f", "{limit} report.pdf")
     world = World(not_taken={"f": refused("too_large", 15)})
-    assert gathered(message("read", attachment), world).remarks == ("⚠️ Not read: {limit} report.pdf. More than 15 MB.",)
+    assert gathered(message("read", attachment), world).remarks == (
+        "⚠️ Not read: `{limit} report.pdf`. More than 15 MB.",
+    )
 
 
 def test_nothing_left_to_ask_is_no_question() -> None:
@@ -262,3 +264,18 @@ def test_a_fault_of_ours_is_not_hidden() -> None:
 
 def test_no_sentence_of_a_language_is_missing() -> None:
     assert gathering._remarks([refused("too_many", 3)], ["x"], ZH) == ("⚠️ 未读取x：一次最多接收 3 个文件。",)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a.pdf", "`a.pdf`"),
+        ("[click](http://example.com)\n# big.pdf", "`[click](http://example.com) # big.pdf`"),
+        ("`x`.pdf", "`'x'.pdf`"),
+        ("x" * 3000 + ".pdf", f"`{'x' * 60}…`"),
+    ],
+)
+def test_a_files_name_is_shown_as_a_name_whatever_it_holds(name: str, shown: str) -> None:
+    world = World(not_taken={"f": refused("too_large", 15)})
+    found = gathered(message("read", Attachment(FileKind.DOCUMENT, "f", name)), world)
+    assert found.remarks == (f"⚠️ Not read: {shown}. More than 15 MB.",)

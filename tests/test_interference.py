@@ -137,3 +137,14 @@ async def test_a_press_that_comes_to_another_process_stops_the_answer_too(tmp_pa
         await there.ended(len(people), within=15)
         assert all(card.content.endswith(EN.stopped) for card in there.platform.cards.values())
         there.leave.set()
+
+
+async def test_whoever_writes_too_fast_may_stop_all_the_same() -> None:
+    async with desk(CARDBOT_USER_RATE="1") as there:
+        there.dify.default = LONG
+        await there.platform.say("tell me")
+        card = await growing(there)
+        await there.platform.say("/stop")
+        await there.ended(within=5)
+        assert card.content.endswith(EN.stopped)
+        assert there.platform.replies == []

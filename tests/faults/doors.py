@@ -352,13 +352,9 @@ OF_FORMS = [
     Door("works", "form", approved(ASKER), template="public"),
     Door("412", "form", failure(EN.form_closed, SAID), (Trouble(_FORM, _CLOSED),)),
     Door("500", "form", failure(EN.failed.format(reason="Internal Server Error"), SAID), (Trouble(_FORM, _BROKEN),)),
-    Door("502", "form", failure(EN.unavailable, SAID), (Trouble(_FORM, Html(502)),)),
-    Door(
-        "lost",
-        "form",
-        {**approved(ASKER), **failure(EN.unavailable, SAID)},
-        (Trouble(_FORM, Drop("reset"), done=True),),
-    ),
+    Door("502", "form", approved(ASKER), (Trouble(_FORM, Html(502)),)),
+    Door("502, always", "form", failure(EN.unavailable, SAID), (Trouble(_FORM, Html(502), times=math.inf),)),
+    Door("lost", "form", approved(ASKER), (Trouble(_FORM, Drop("reset"), done=True),)),
     *(
         Door(f"events: {name}", "form", approved(ASKER), (Trouble(_EVENTS, answer, times=math.inf),))
         for name, answer in NOT_FOLLOWED.items()
