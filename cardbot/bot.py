@@ -125,7 +125,7 @@ class Bot:
                 log.warning(
                     "no_card_template",
                     effect="answers go out as plain replies, each in one piece at its end",
-                    remedy="set DINGTALK_CARD_TEMPLATE_ID, see templates/README.md",
+                    remedy="set DINGTALK_CARD_TEMPLATE_ID (card_template_id in cardbot.toml), see templates/README.md",
                 )
                 return NoCards()
             case name if name in (PUBLIC_TEMPLATE, SHARED_TEMPLATE.id):
@@ -165,7 +165,11 @@ async def _introduce(dify: DifyClient, settings: DifySettings) -> None:
     try:
         app = await dify.app()
     except DifyError as exc:
-        log.error("dify_not_ready", error=str(exc), remedy="run `cardbot ask hello` to see what to change")
+        log.error(
+            "dify_not_ready",
+            error=str(exc),
+            remedy="ask it with `cardbot ask hello` (of several with --robot) to see what to change",
+        )
         return
     log.info("dify_ready", app=app.name, mode=app.mode, version=app.version)
     for concern in concerns(app, dify.form, template=settings.dify_inputs, system=settings.dify_system_prompt):

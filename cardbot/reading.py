@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
 from cardbot.errors import SettingsError
@@ -111,6 +112,19 @@ def _problems(error: ValidationError, present: set[str]) -> list[str]:
             hint = f" {older[0]} is its name in older guides: rename it to {name}." if older else ""
             problems.append(f"{name} is missing.{hint}")
         else:
-            reason = detail["msg"].removeprefix("Value error, ")
-            problems.append(f"{name} {reason if detail['type'] == 'value_error' else 'is wrong: ' + reason}.")
+            problems.append(f"{name} {_reason(detail)}.")
     return problems
+
+
+def _reason(detail: ErrorDetails) -> str:
+    match detail["type"]:
+        case "value_error":
+            return detail["msg"].removeprefix("Value error, ")
+        case "int_parsing" | "int_from_float" | "int_type":
+            return "must be a whole number"
+        case "float_parsing" | "float_type":
+            return "must be a number"
+        case "literal_error":
+            return f"must be {detail['ctx']['expected'].removeprefix(repr('') + ', ')}"
+        case _:
+            return f"is wrong: {detail['msg']}"

@@ -55,7 +55,8 @@ class DifySettings(Values):
         Literal["", "chat", "agent-chat", "agent", "advanced-chat", "workflow", "completion"],
         Field(
             alias="DIFY_APP_MODE",
-            description="The app's kind in Dify's word; none: Dify is asked, which tells it from 1.4 on",
+            description="`chat`, `agent-chat`, `agent`, `advanced-chat`, `workflow` or `completion`;"
+            " needed only before Dify 1.4",
         ),
     ] = ""
     dify_inputs: Annotated[
@@ -260,6 +261,23 @@ class Settings(ServiceSettings, StoreSettings, DifySettings, DingTalkSettings):
             description="What one file may weigh on its way from DingTalk to Dify, in MB",
         ),
     ] = 20
+
+
+ADDRESSES = frozenset(["DIFY_BASE_URL", "DINGTALK_OPENAPI_ENDPOINT"])
+"""Variables whose default would be another organisation's server: a slip of the pen would send it a key."""
+
+
+def slips(env_file: Path | None = None) -> list[str]:
+    """Problems that `load` cannot see: a variable that is not known, and was meant for an address."""
+    present = present_in(env_file)
+    known = {*variables(Settings), *variables(ServeSettings)}
+    return [
+        f"{name} is not a setting: rename it to {near[0]}."
+        for name in sorted(present - known - OLDER_NAMES.keys())
+        if name.startswith(PREFIXES)
+        and (near := difflib.get_close_matches(name, known, n=1))
+        and near[0] in ADDRESSES - present
+    ]
 
 
 def advice(env_file: Path | None = None) -> list[str]:

@@ -433,3 +433,17 @@ async def test_a_run_is_recorded_or_shown_but_not_both(tmp_path: Path) -> None:
     )
     assert (code, out) == (1, "")
     assert err == "error: --record goes without --replay: one keeps a run, the other shows one.\n"
+
+
+async def test_a_slip_of_the_pen_in_an_address_sends_no_key_elsewhere(tmp_path: Path) -> None:
+    code, out, err = await cardbot(
+        "ask", "hi", env={"DIFY_API_KEY": "app-test", "DIFY_BASEURL": "http://127.0.0.1:9/v1"}, folder=tmp_path
+    )
+    assert (code, out) == (1, "")
+    assert "error: DIFY_BASEURL is not a setting: rename it to DIFY_BASE_URL.\n" in err
+
+
+async def test_a_robot_needs_a_file_that_names_it(tmp_path: Path) -> None:
+    for command in (("ask", "hi"), ("send", "hi", "--user", "u")):
+        code, _, err = await cardbot(*command, "--robot", "hr", env={}, folder=tmp_path)
+        assert (code, err) == (1, "error: There is no cardbot.toml, so there is no robot hr.\n")

@@ -203,7 +203,7 @@ def test_all_problems_are_told_at_once_by_their_tables(tmp_path: Path) -> None:
     )
     assert problems(tmp_path, content) == [
         "robot sales: dify_api_key_env names NO_KEY, which is empty or not set.",
-        "robot sales: frames is wrong: Input should be 'smooth', 'balanced' or 'frugal'.",
+        "robot sales: frames must be 'smooth', 'balanced' or 'frugal'.",
         "robot hr: client_id is missing.",
         "robot hr: card_qps is wrong: Input should be greater than or equal to 1.",
         "model 1: name is missing.",

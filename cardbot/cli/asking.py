@@ -96,7 +96,9 @@ def _dify_of(robot: str, config: Path, env_file: Path) -> "DifySettings":
     """How to ask the Dify app of the robot or model with this name, or of the only one."""
     from cardbot.settings import DifySettings
 
-    if not robot and not is_given(config):
+    if robot and not is_given(config):
+        stop(f"There is no {config}, so there is no robot {robot}.")
+    if not is_given(config):
         return load(DifySettings, env_file)
     found = configuration(config, env_file)
     apps: dict[str, DifySettings] = {model.name: model.settings for model in found.models}

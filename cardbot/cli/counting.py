@@ -2,13 +2,9 @@
 
 import math
 import time
-from typing import TYPE_CHECKING
 
 from cardbot.cli.options import DEFAULT_ENV_FILE, EnvFile, load
 from cardbot.cli.terminal import run_async, stop
-
-if TYPE_CHECKING:
-    pass
 
 
 def usage(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:

@@ -19,13 +19,9 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _V = TypeVar("_V", bound="Values")
 
-EnvFile = Annotated[
-    Path, typer.Option("--env-file", help="Settings that are not in the environment; skipped if it does not exist.")
-]
+EnvFile = Annotated[Path, typer.Option("--env-file", help="Settings that are not in the environment.")]
 DEFAULT_ENV_FILE = Path(".env")
-ConfigFile = Annotated[
-    Path, typer.Option("--config", help="Several robots, each with its settings; skipped if it does not exist.")
-]
+ConfigFile = Annotated[Path, typer.Option("--config", help="Several robots, each with its settings.")]
 DEFAULT_CONFIG = Path("cardbot.toml")
 
 
@@ -49,7 +45,8 @@ def chosen(named: Mapping[str, _T], name: str, *, what: str) -> _T:
     """The one of this name, or the only one there is."""
     name = name or (next(iter(named)) if len(named) == 1 else "")
     if name not in named:
-        stop(f"Say {what}, with --robot and one of these: {', '.join(named)}.")
+        unknown = f"There is no robot {name}. " if name else ""
+        stop(f"{unknown}Say {what}, with --robot and one of these: {', '.join(named)}.")
     return named[name]
 
 
@@ -59,7 +56,7 @@ def load(kind: "type[_V]", env_file: Path) -> "_V":
 
 
 def _checked(load: Callable[[], _T], env_file: Path) -> _T:
-    from cardbot.settings import advice
+    from cardbot.settings import advice, slips
 
     if env_file != DEFAULT_ENV_FILE and not env_file.exists():
         stop(f"There is no file {env_file}.")
@@ -67,6 +64,7 @@ def _checked(load: Callable[[], _T], env_file: Path) -> _T:
     settings: _T | None = None
     try:
         settings = load()
+        problems = slips(env_file)
     except SettingsError as exc:
         problems = exc.problems
     for sentence in advice(env_file):
@@ -75,7 +73,7 @@ def _checked(load: Callable[[], _T], env_file: Path) -> _T:
             say(f"[yellow]note:[/] {sentence}")
     for problem in problems:
         say(f"[red]error:[/] {escape(problem)}")
-    if settings is None:
+    if settings is None or problems:
         say("All settings are listed in .env.example and in the README.")
         raise typer.Exit(1)
     return settings

@@ -46,7 +46,7 @@ def playground(
         else:
             _play_page(dify, chosen, port=port, record=record, replay=replay, browser=browser)
     except ModuleNotFoundError as exc:
-        stop(f"The playground needs the package {exc.name}: pip install 'cardbot[web]'.")
+        stop(f"The playground needs the package {exc.name}: pip install '.[web]'.")
 
 
 def _play_once(question: str, dify: "DifySettings | None", chosen: "Language | None") -> None:

@@ -51,7 +51,7 @@ def serve(
     try:
         from cardbot.web import serve as served
     except ModuleNotFoundError as exc:
-        stop(f"The front needs the package {exc.name}: pip install 'cardbot[web]'.")
+        stop(f"The front needs the package {exc.name}: pip install '.[web]'.")
     settings = load(ServeSettings, env_file)
     models = _models(settings.model, config, env_file)
     set_up(next(iter(models.values())).log_level)

@@ -18,7 +18,7 @@ from cardbot.cli.options import (
     is_given,
     load,
 )
-from cardbot.cli.terminal import print_lines, run_async, say
+from cardbot.cli.terminal import print_lines, run_async, say, stop
 
 if TYPE_CHECKING:
     from cardbot.settings import DingTalkSettings
@@ -83,7 +83,9 @@ def _robot_of(robot: str, config: Path, env_file: Path) -> "DingTalkSettings":
     """The robot of this name, or the only one."""
     from cardbot.settings import DingTalkSettings
 
-    if not robot and not is_given(config):
+    if robot and not is_given(config):
+        stop(f"There is no {config}, so there is no robot {robot}.")
+    if not is_given(config):
         return load(DingTalkSettings, env_file)
     robots: dict[str, DingTalkSettings] = {one.name: one.settings for one in configuration(config, env_file).robots}
     return chosen(robots, robot, what="as which robot")

@@ -22,8 +22,8 @@ def open_store(url: str, *, app: str = "") -> AbstractAsyncContextManager[Store]
             the processes of the same app only; empty for who just looks.
 
     Raises:
-        SettingsError: the URL has none of the forms we know. Its text is not repeated: it may hold a password.
-        ImportError: the backend needs an extra that is not installed.
+        SettingsError: the URL has none of the forms we know, or its store needs an extra that is not installed. The
+            URL is not repeated: it may hold a password.
     """
     if url == "memory:":
         return nullcontext(MemoryStore())
@@ -44,5 +44,6 @@ def _redis(url: str, app: str) -> AbstractAsyncContextManager[Store]:
     try:
         from cardbot.store.redis import open_redis
     except ModuleNotFoundError as exc:
-        raise ImportError("CARDBOT_STORE names a Redis server: pip install 'cardbot[redis]'") from exc
+        sentence = "CARDBOT_STORE names a Redis server, which needs one more package: pip install '.[redis]'"
+        raise SettingsError([sentence]) from exc
     return open_redis(url, app=app)

@@ -163,7 +163,12 @@ async def _introduce(name: str, dify: DifyClient, system: str) -> None:
     try:
         app = await dify.app()
     except DifyError as exc:
-        log.error("dify_not_ready", model=name, error=str(exc), remedy="run `cardbot ask hello` to see what to change")
+        log.error(
+            "dify_not_ready",
+            model=name,
+            error=str(exc),
+            remedy="ask it with `cardbot ask hello` (of several with --robot) to see what to change",
+        )
         return
     log.info("dify_ready", model=name, app=app.name, mode=app.mode, version=app.version)
     # Of DIFY_INPUTS only what is the same for everybody: there is no message of DingTalk's that the rest could name.

@@ -672,5 +672,5 @@ def test_a_missing_extra_names_what_to_install(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "redis", None)
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     monkeypatch.delitem(sys.modules, "cardbot.store.redis", raising=False)
-    with pytest.raises(ImportError, match=r"pip install 'cardbot\[redis\]'"):
+    with pytest.raises(SettingsError, match=r"pip install '\.\[redis\]'"):
         open_store("redis://127.0.0.1")
