@@ -7,11 +7,12 @@ from pydantic.json_schema import models_json_schema
 from cardbot import __version__
 from cardbot.web.order import USER_HEADER
 from cardbot.web.replies import Chunk, Completion, ErrorReply, Forgotten, Health, ModelCard, ModelList
-from cardbot.web.requests import USER_LIMIT, ChatRequest
+from cardbot.web.requests import USER_LIMIT, ChatRequest, Question
 from cardbot.web.shapes import Shape
 
 _SHAPES: tuple[type[Shape], ...] = (
     ChatRequest,
+    Question,
     Completion,
     Chunk,
     ErrorReply,

@@ -18,6 +18,7 @@ from cardbot.web.requests import (
     ImagePart,
     InstructionMessage,
     Message,
+    Question,
     TextPart,
     ToolMessage,
     UserMessage,
@@ -31,6 +32,9 @@ ONLY_WITHIN = (
     " Addresses are not fetched"
 )
 """What is said of all other addresses of pictures."""
+
+MARKS = {"image_url": "[picture]", "input_audio": "[audio]", "file": "[file]"}
+"""What stands in a transcript for what is no text. The kinds of parts: documented, as in `requests`."""
 
 PICTURE_ONLY = "Please look at the picture."
 """The question of a message without words: Dify refuses an empty one."""
@@ -66,8 +70,10 @@ def order_of(body: bytes, user_header: str | None = None) -> Order:
         raise Refused(_complaint(exc)) from None
     user = _of_header(user_header or "") or request.user or ""
     at = max(number for number, message in enumerate(request.messages) if isinstance(message, UserMessage))
-    question = request.messages[at]
-    query = _words(question)
+    question = _question(request.messages[at], at)
+    query = without_envelope(_words(question))
+    if not query.strip():
+        query = PICTURE_ONLY
     if not user:
         query = _with_transcript(request.messages[:at], query)
     options = request.stream_options
@@ -96,22 +102,28 @@ def _of_header(value: str) -> str:
     return name
 
 
-def _words(message: Message) -> str:
-    """What a message says, without what a client put before it."""
+def _question(message: Message, at: int) -> Question:
+    """The last message of the user's, which alone is held to what can be asked."""
+    given = {name: value for name, value in message if value is not None}  # null is as good as nothing
+    try:
+        return Question.model_validate(given)
+    except ValidationError as exc:
+        raise Refused(_complaint(exc, "messages", at, "user")) from None
+
+
+def _words(message: Message | Question) -> str:
+    """What a message says."""
     if isinstance(message.content, str):
-        text = message.content
-    else:
-        text = "\n".join(filter(None, (_text(part) for part in message.content or ())))
-    if isinstance(message, UserMessage):
-        text = without_envelope(text)
-        return text if text.strip() else PICTURE_ONLY
-    return text
+        return message.content
+    return "\n".join(filter(None, map(_text, message.content or ())))
 
 
 def _text(part: TextPart | ImagePart | Mapping[str, Any]) -> str:
     match part:
         case TextPart(text=text) | {"text": str(text)}:
             return text
+        case {"type": str(kind)}:
+            return MARKS.get(kind, "")
         case _:
             return ""
 
@@ -120,10 +132,10 @@ def _instruction(message: Message) -> str:
     return _words(message).strip() if isinstance(message, InstructionMessage) else ""
 
 
-def _pictures(message: Message) -> list[Picture]:
-    if isinstance(message.content, str):
+def _pictures(question: Question) -> list[Picture]:
+    if isinstance(question.content, str):
         return []
-    return [_picture(part.image_url.url) for part in message.content or () if isinstance(part, ImagePart)]
+    return [_picture(part.image_url.url) for part in question.content if isinstance(part, ImagePart)]
 
 
 def _picture(url: str) -> Picture:
@@ -137,21 +149,27 @@ def _with_transcript(before: Sequence[Message], query: str) -> str:
     said = [
         f"{names[type(message)]}: {words}"
         for message in before
-        if type(message) in names and (words := _words(message).strip())
+        if type(message) in names and (words := _said(message).strip())
     ]
     if not said:
         return query
     return "\n\n".join(["The conversation so far:", *said, "The user's new message:", query])
 
 
-def _complaint(error: ValidationError) -> Refusal:
-    """The first thing that is wrong."""
+def _said(message: Message) -> str:
+    words = _words(message)
+    return without_envelope(words) if isinstance(message, UserMessage) else words
+
+
+def _complaint(error: ValidationError, *within: int | str) -> Refusal:
+    """The first thing that is wrong, with what was read `within` the body."""
     problem = error.errors(include_url=False, include_input=False)[0]
     if problem["type"] == "json_invalid":
         return bad_request(f"The body is not JSON that can be read: {problem['ctx']['error']}.")
-    if not problem["loc"]:
+    path = (*within, *problem["loc"])
+    if not path:
         return bad_request("The body must be a JSON object.")
-    param = _param(problem["loc"])
+    param = _param(path)
     match problem["type"]:
         case "missing":
             return _missing(param)
@@ -168,6 +186,8 @@ def _complaint(error: ValidationError) -> Refusal:
             return _wrong(param, "has control characters")
         case "string_pattern_mismatch":
             return _wrong(param, "is empty: there is no question")
+        case "model_type":
+            return _wrong(param, "must be an object")
         case "value_error":
             return _wrong(param, problem["msg"].removeprefix("Value error, "))
         case _:

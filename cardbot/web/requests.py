@@ -65,6 +65,34 @@ class InstructionMessage(Shape):
     ]
 
 
+Whatever = Annotated[
+    Annotated[str | None, Tag("words")] | Annotated[list[dict[str, Any]], Tag("parts")],
+    Discriminator(_form),
+]
+"""What is taken from history as it is; of parts, the text. A chat goes on whatever it began with."""
+
+
+class UserMessage(Shape):
+    """What the user said. The last of them is the question, and must be a `Question`."""
+
+    role: Literal["user"]
+    content: Whatever = None
+
+
+class AssistantMessage(Shape):
+    """An earlier answer."""
+
+    role: Literal["assistant"]
+    content: Whatever = None
+
+
+class ToolMessage(Shape):
+    """What a tool of the client's said."""
+
+    role: Literal["tool", "function"]
+    content: Whatever = None
+
+
 def _says_something(parts: list[TextPart | ImagePart]) -> list[TextPart | ImagePart]:
     if not any(isinstance(part, ImagePart) or re.search(WORD, part.text) for part in parts):
         raise ValueError("is empty: there is no question")
@@ -81,8 +109,8 @@ _SAYS_SOMETHING = {
 }
 
 
-class UserMessage(Shape):
-    """A question. It has a word or a picture: Dify refuses an empty one."""
+class Question(Shape):
+    """The user's last message. It has a word or a picture: Dify refuses an empty one."""
 
     role: Literal["user"]
     content: Annotated[
@@ -95,27 +123,6 @@ class UserMessage(Shape):
         ],
         Discriminator(_form),
     ]
-
-
-Whatever = Annotated[
-    Annotated[str | None, Tag("words")] | Annotated[list[dict[str, Any]], Tag("parts")],
-    Discriminator(_form),
-]
-"""What is taken from history as it is; of parts, the text."""
-
-
-class AssistantMessage(Shape):
-    """An earlier answer."""
-
-    role: Literal["assistant"]
-    content: Whatever = None
-
-
-class ToolMessage(Shape):
-    """What a tool of the client's said."""
-
-    role: Literal["tool", "function"]
-    content: Whatever = None
 
 
 Message = InstructionMessage | UserMessage | AssistantMessage | ToolMessage
@@ -141,8 +148,9 @@ class ChatRequest(Shape):
         list[Annotated[Message, Field(discriminator="role")]],
         Field(
             min_length=1,
-            description="At least one is the user's. The last of these is the question.",
-            json_schema_extra={"contains": {"properties": {"role": {"const": "user"}}, "required": ["role"]}},
+            description="The last of the user's is the question: it must be a `Question`, or the reply is a 400. Of all"
+            " others the text is taken, and what is no text is left out.",
+            json_schema_extra={"contains": {"$ref": "#/components/schemas/Question"}},  # JSON Schema knows no last one
         ),
         AfterValidator(_asks_something),
     ]

@@ -75,6 +75,46 @@ def test_pictures_of_earlier_messages_stay_there() -> None:
     assert order(user([PICTURE]), user("and?"), user="ada").pictures == ()
 
 
+FOREIGN: list[Any] = [
+    "",
+    " ",
+    None,
+    [],
+    [{"type": "text", "text": ""}],
+    [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}],
+    [{"type": "image_url", "image_url": {"url": "data:image/bmp;base64,AAAA"}}],
+    [{"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}],
+    [{"type": "file", "file": {"file_id": "file-1"}}],
+    [{"type": "of tomorrow"}],
+]
+"""Contents that cannot be asked."""
+
+
+@pytest.mark.parametrize("content", FOREIGN)
+@pytest.mark.parametrize("name", ["", "ada"])
+def test_a_chat_that_began_with_what_cannot_be_asked_goes_on(content: Any, name: str) -> None:
+    history = [user(content), {"role": "assistant", "content": content}, {"role": "tool", "content": content}]
+    assert order(*history, user("and?"), {"role": "assistant"}, user=name).query.endswith("and?")
+
+
+def test_an_earlier_message_of_the_user_may_have_no_content_at_all() -> None:
+    assert order({"role": "user"}, user("and?")).query == "and?"
+
+
+@pytest.mark.parametrize("content", FOREIGN)
+def test_what_cannot_be_asked_is_refused_as_the_question(content: Any) -> None:
+    param, _ = complaint(body(user("hi"), user(content), {"role": "assistant", "content": "hello"}))
+    assert str(param).startswith("messages[1].content")
+
+
+def test_a_transcript_marks_what_is_no_text() -> None:
+    parts = [{"type": "text", "text": "What is this?"}, *(content[0] for content in FOREIGN[5:])]
+    assert order(user(parts), user("and?")).query == (
+        "The conversation so far:\n\nUser: What is this?\n[picture]\n[picture]\n[audio]\n[file]\n\n"
+        "The user's new message:\n\nand?"
+    )
+
+
 def test_no_representation_shows_a_picture() -> None:
     assert "PNG" not in repr(order(user([PICTURE])))
 
