@@ -140,7 +140,8 @@ def _pictures(question: Question) -> list[Picture]:
 
 def _picture(url: str) -> Picture:
     head, _, content = url.partition(",")
-    return Picture(head.removeprefix("data:").removesuffix(";base64"), base64.b64decode(content))
+    kind = head.lower().removeprefix("data:image/").removesuffix(";base64")
+    return Picture(f"image/{'jpeg' if kind == 'jpg' else kind}", base64.b64decode(content))
 
 
 def _with_transcript(before: Sequence[Message], query: str) -> str:

@@ -20,11 +20,18 @@ NO_CONTROLS = r"^[^\x00-\x1F\x7F]*$"
 WORD = r"[^\x00-\x20\x7F\u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000]"
 """A character that says something. Spelt out, for each kind of regular expression has its own idea of blanks."""
 
+
+def _in_any_case(letters: str) -> str:
+    """A pattern of these letters, small or large: JSON Schema has no other way to say it."""
+    return re.sub(r"[a-z]", lambda letter: f"[{letter[0].upper()}{letter[0]}]", letters)
+
+
 PICTURE_URL = (
-    r"^data:image/(?:png|jpeg|gif|webp);base64,"
+    rf"^{_in_any_case('data:image')}/(?:{_in_any_case('png|jpe?g|gif|webp')});{_in_any_case('base64')},"
     r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$"
 )
-"""The one form of a picture that is taken. Kinds: those that Dify and OpenAI both take (documented by both)."""
+"""The one form of a picture that is taken. Kinds: those that Dify and OpenAI both take (documented by both), in letters
+of any case (documented: RFC 2045, 5.1), and `jpg`, which is no kind but often said."""
 
 PICTURE_URL_LIMIT = 14 * 1024 * 1024
 """Characters of a picture's URL: 10 MB in base64, which is as much as Dify takes by default."""

@@ -67,6 +67,22 @@ def test_a_picture_goes_along_decoded() -> None:
     assert (asked.query, asked.pictures) == ("What is this?", (Picture("image/png", PNG),))
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("data:image/jpg;base64", "image/jpeg"),
+        ("data:image/JPG;base64", "image/jpeg"),
+        ("data:image/jpeg;base64", "image/jpeg"),
+        ("DATA:Image/PNG;Base64", "image/png"),
+        ("data:image/gif;base64", "image/gif"),
+        ("data:image/WebP;base64", "image/webp"),
+    ],
+)
+def test_the_kind_of_a_picture_is_what_it_means(said: str, meant: str) -> None:
+    parts = [{"type": "image_url", "image_url": {"url": f"{said},AAAA"}}]
+    assert order(user(parts)).pictures == (Picture(meant, b"\0\0\0"),)
+
+
 def test_a_picture_without_words_has_a_question_of_ours() -> None:
     assert order(user([{"type": "text", "text": ""}, PICTURE])).query == PICTURE_ONLY
 
