@@ -8,13 +8,13 @@ import anyio
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from cardbot.web.answering import Answering
 from cardbot.web.asking import Desk, Model
 from cardbot.web.body import body_of
 from cardbot.web.order import USER_HEADER, Order, order_of
-from cardbot.web.refusals import GONE, LEAVING, LEAVING_UNASKED, STALLED, Refused
+from cardbot.web.refusals import GONE, LEAVING, LEAVING_UNASKED, Refused
 from cardbot.web.replies import AnswerMessage, Choice, Chunk, ChunkChoice, Completion, Delta, FinishReason
 
 HEADERS_WITHIN = 10.0
@@ -24,9 +24,6 @@ choice: proxies give up on a silent server after 60 s, clients after some minute
 PING = 15.0
 """Seconds of silence in a stream before a comment that says it lives. Our choice: less than the 30 s of the most
 impatient proxies."""
-
-STALL = 60.0
-"""Seconds in which a reader takes nothing, and is given up. Our choice."""
 
 DONE = b"data: [DONE]\n\n"
 """Documented: how a stream of OpenAI's ends, if it ends well."""
@@ -139,7 +136,7 @@ class _Telling:
             await answering.begun.wait()
         if answering.refusal and not (answering.account.text or answering.account.reasoning):
             return answering.refusal.response
-        await self._put({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
+        await self._send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
         await self._delta(Delta(role="assistant", content=""))
         while True:
             ended = answering.ended  # looked at before the news: what comes in between is told in the next round
@@ -158,7 +155,7 @@ class _Telling:
             await self._event(answering.refusal.body.model_dump_json())
         else:
             await self._finish()
-        await self._put({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         return None
 
     async def _finish(self) -> None:
@@ -178,13 +175,4 @@ class _Telling:
         await self._write(f"data: {data}\n\n".encode())
 
     async def _write(self, body: bytes) -> None:
-        await self._put({"type": "http.response.body", "body": body, "more_body": True})
-
-    async def _put(self, message: Message) -> None:
-        """Send, to somebody who reads."""
-        if self._answering.refusal is STALLED:
-            return
-        with anyio.move_on_after(STALL) as patience:
-            await self._send(message)
-        if patience.cancelled_caught:
-            self._answering.refuse(STALLED)
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})

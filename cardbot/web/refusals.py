@@ -78,8 +78,6 @@ def bad_request(message: str, *, param: str | None = None, code: str | None = No
 GONE = Refusal(499, "The client has gone.", "client_gone")
 """Nobody reads it; the status is for the log. It is the one that nginx uses."""
 
-STALLED = Refusal(499, "The client does not read.", "client_stalled")
-
 LEAVING = Refusal(503, "The server is being stopped. Please ask again in a moment.", "server_stopping")
 """Not to be asked again by itself: Dify has begun."""
 

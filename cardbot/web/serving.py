@@ -22,10 +22,16 @@ from cardbot.store import open_store
 from cardbot.web.answering import FAREWELL
 from cardbot.web.app import front
 from cardbot.web.asking import Desk, Model
+from cardbot.web.connection import Connection
 from cardbot.web.gate import Gate
 
-GOODBYE = 2.0
-"""Seconds for the last words to the callers after their answers have ended. Our choice."""
+GOODBYE = 1.5
+"""Seconds for the last words to the callers after their answers have ended. Our choice: an error is told in far less,
+and who does not read must not make the end last longer."""
+
+SPARE = 2.0
+"""Seconds that uvicorn would wait longer than the rest may take. Our choice: its own end is cancellation amid whatever
+goes on, with a traceback for each."""
 
 KEEP_ALIVE = 75
 """Seconds that an idle connection is kept. Our choice: longer than clients keep theirs, so that it is never the server
@@ -90,11 +96,11 @@ async def served(
     """The front of these models on a socket that listens; yields its address.
 
     On leaving, no new requests are taken, and the answers under way have `drain` seconds to finish. Those that do not
-    end with an error, and are stopped at Dify.
+    end with an error, and are stopped at Dify; whoever does not take that error is cut off.
     """
     leaving, ended = anyio.Event(), anyio.Event()
     app = front(models, desk, gate, leaving)
-    server = _Server(_config(app, drain + FAREWELL + GOODBYE))
+    server = _Server(_config(app, drain + GOODBYE + FAREWELL + SPARE))
 
     async def run() -> None:
         with anyio.CancelScope(shield=True):  # it ends when told below, and closes its connections first
@@ -112,6 +118,9 @@ async def served(
             with anyio.move_on_after(drain, shield=True):
                 await ended.wait()
             leaving.set()
+            with anyio.move_on_after(GOODBYE, shield=True):
+                await ended.wait()
+            server.cut_off()
 
 
 class _Server(uvicorn.Server):
@@ -120,11 +129,17 @@ class _Server(uvicorn.Server):
         """Signals are the command's business: it leaves what runs here."""
         yield
 
+    def cut_off(self) -> None:
+        """Hang up, whoever is still there."""
+        for connection in list(self.server_state.connections):
+            assert isinstance(connection, Connection)  # for the type check: `_config` names it
+            connection.cut_off()
+
 
 def _config(app: ASGIApp, patience: float) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,

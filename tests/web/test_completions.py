@@ -415,17 +415,6 @@ async def test_a_reader_that_takes_nothing_does_not_slow_the_reading_of_dify() -
     assert len(conversation.messages[0].answer) == 4_000_000
 
 
-async def test_a_reader_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(completions, "STALL", 0.3)
-    async with stand() as there:
-        there.dify.default = Script("x" * 40_000_000, chunk=40_000, cps=40_000_000)
-        body = {"model": "dify", "messages": [user("hi")], "stream": True, "user": "ada"}
-        async with there.http.stream("POST", "/v1/chat/completions", json=body):
-            there.dify.default = Script(TEXT)
-            with anyio.fail_after(8):  # the line is free again
-                assert (await there.ask(user="ada")).choices[0].message.content == TEXT
-
-
 async def test_a_silent_stream_says_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(completions, "HEADERS_WITHIN", 0.05)
     monkeypatch.setattr(completions, "PING", 0.05)
