@@ -22,6 +22,7 @@ from cardbot.web.asking import Desk, Model, conversation_key
 from cardbot.web.completions import Completions
 from cardbot.web.gate import Gate
 from cardbot.web.openapi import document
+from cardbot.web.order import name_of
 from cardbot.web.refusals import Refused, bad_request, internal, refusal_of
 from cardbot.web.replies import Forgotten, Health, ModelCard, ModelList
 
@@ -58,7 +59,7 @@ def front(models: Mapping[str, Model], desk: Desk, gate: Gate, leaving: anyio.Ev
         return _json(card(find(request.path_params["model"])))
 
     async def forget(request: Request) -> Response:
-        user = request.path_params["user"]
+        user = name_of(request.path_params["user"], "user")
         name = request.query_params.get("model")
         try:
             for model in [find(name)] if name is not None else models.values():
@@ -100,7 +101,8 @@ async def _refused(_: Request, exc: Exception) -> Response:
 async def _not_so(_: Request, exc: Exception) -> Response:
     """Starlette's own refusals, of a path or a method, in OpenAI's form."""
     error = cast(HTTPException, exc)
-    response = bad_request(f"{error.detail}.", code="unknown_url", status=error.status_code).response
+    code = "method_not_allowed" if error.status_code == 405 else "unknown_url"
+    response = bad_request(f"{error.detail}.", code=code, status=error.status_code).response
     response.headers.update(error.headers or {})
     return response
 

@@ -7,7 +7,7 @@ from pydantic.json_schema import models_json_schema
 from cardbot import __version__
 from cardbot.web.order import USER_HEADER
 from cardbot.web.replies import Chunk, Completion, ErrorReply, Forgotten, Health, ModelCard, ModelList
-from cardbot.web.requests import USER_LIMIT, ChatRequest, Question
+from cardbot.web.requests import NO_CONTROLS, USER_LIMIT, ChatRequest, Question
 from cardbot.web.shapes import Shape
 
 _SHAPES: tuple[type[Shape], ...] = (
@@ -108,7 +108,7 @@ def document(*, wants_key: bool) -> dict[str, Any]:
                     "operationId": "forgetConversations",
                     "summary": "Begin anew with this user, also one who is not known. Dify keeps what it has.",
                     "parameters": [
-                        _in_path("user"),
+                        _in_path("user", maxLength=USER_LIMIT, pattern=NO_CONTROLS),
                         {
                             "name": "model",
                             "in": "query",
@@ -116,7 +116,7 @@ def document(*, wants_key: bool) -> dict[str, Any]:
                             "schema": {"type": "string"},
                         },
                     ],
-                    "responses": {"200": _good("Forgotten"), **_errors(401, 403, 404, 503)},
+                    "responses": {"200": _good("Forgotten"), **_errors(400, 401, 403, 404, 503)},
                 }
             },
             "/openapi.json": {
@@ -152,8 +152,8 @@ def _schema(name: str) -> dict[str, Any]:
     return {"schema": {"$ref": f"#/components/schemas/{name}"}}
 
 
-def _in_path(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+def _in_path(name: str, **more: object) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1, **more}}
 
 
 def _good(name: str) -> dict[str, Any]:

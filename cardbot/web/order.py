@@ -94,12 +94,18 @@ def _of_header(value: str) -> str:
         name = value.encode("latin-1").decode()
     except UnicodeError:
         name = value
-    if len(name) > USER_LIMIT:
-        sentence = f"The header {USER_HEADER} must be of {USER_LIMIT} characters at most."
-        raise Refused(bad_request(sentence, param=USER_HEADER))
-    if not re.fullmatch(NO_CONTROLS, name):
-        raise Refused(_wrong(USER_HEADER, "has control characters"))
-    return name
+    return name_of(name, USER_HEADER) if name else ""
+
+
+def name_of(user: str, param: str) -> str:
+    """A user's name, given as this parameter and besides the body. Raises `Refused`."""
+    if not user:
+        raise Refused(_missing(param))
+    if len(user) > USER_LIMIT:
+        raise Refused(_wrong(param, f"must be of {USER_LIMIT} characters at most"))
+    if not re.fullmatch(NO_CONTROLS, user):
+        raise Refused(_wrong(param, "has control characters"))
+    return user
 
 
 def _question(message: Message, at: int) -> Question:

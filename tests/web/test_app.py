@@ -150,7 +150,19 @@ async def test_what_is_not_there_is_told_in_the_same_form() -> None:
         nowhere = await there.http.get("/v1/nowhere")
         wrong = await there.http.get("/v1/chat/completions")
     assert (nowhere.status_code, nowhere.json()["error"]["type"]) == (404, "invalid_request_error")
+    assert nowhere.json()["error"]["code"] == "unknown_url"
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    assert wrong.json()["error"]["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("", "missing_required_parameter"), ("a%00b", "invalid_value"), ("x" * 2000, "invalid_value")],
+)
+async def test_who_can_have_no_conversation_has_none_to_delete(name: str, code: str) -> None:
+    async with stand() as there:
+        answer = await there.http.delete(f"/v1/conversations/{name}")
+    assert (answer.status_code, answer.json()["error"]["param"], answer.json()["error"]["code"]) == (400, "user", code)
 
 
 # What else there is.
