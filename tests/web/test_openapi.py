@@ -65,10 +65,11 @@ def in_full(described: dict[str, Any]) -> dict[str, Any]:
     properties["model"]["enum"] = ["dify"]
     messages = properties["messages"]
     question, message = messages.pop("contains"), messages.pop("items")
-    after = [each for each in message["oneOf"] if not each["$ref"].endswith("/UserMessage")]
+    users = {"$ref": "#/components/schemas/UserMessage"}
+    after = {"oneOf": [each for each in message["oneOf"] if each != users]}
     messages["anyOf"] = [
-        {"minItems": before + 1, "prefixItems": [message] * before + [question], "items": {"oneOf": after}}
-        for before in range(2)
+        {"minItems": len(first) + 1, "prefixItems": [*first, question], "items": after}
+        for first in ([], [message], [users])
     ]
     return described
 
