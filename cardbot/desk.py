@@ -45,11 +45,6 @@ class Desk:
         """Where it is kept which forms wait in this chat to be filled in by whoever wrote."""
         return replace(self.key(incoming), person=f"form of {speaker(incoming)}")
 
-    def renewal_key(self, incoming: Incoming) -> ConversationKey:
-        """Where it is kept when the message was written that last asked for a new conversation, as Unix time."""
-        key = self.key(incoming)
-        return replace(key, person=f"renewal of {key.person}")
-
     def address(self, incoming: Incoming) -> str:
         """Where words reach whatever is under way in this conversation."""
         key = self.key(incoming)

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import structlog
 
 from cardbot.commands import Command
+from cardbot.conversations import begin_anew
 from cardbot.desk import Desk, speaker
 from cardbot.errors import StoreError
 from cardbot.form_reply import waiting_in
@@ -60,9 +61,7 @@ async def fills_in(incoming: Incoming, desk: Desk) -> bool:
 
 async def _renew(incoming: Incoming, desk: Desk) -> str:
     try:
-        # First, so that an answer under way, whose conversation may not be known yet, finds it whenever it looks.
-        await desk.store.keep_conversation(desk.renewal_key(incoming), repr(incoming.created_at or time.time()))
-        await desk.store.forget_conversation(desk.key(incoming))
+        await begin_anew(desk.key(incoming), desk.store, at=incoming.created_at or time.time())
     except StoreError as exc:
         log.error("conversation_not_forgotten", error=str(exc))
         return desk.texts.unavailable

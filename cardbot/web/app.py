@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cardbot.conversations import begin_anew
 from cardbot.errors import StoreError
 from cardbot.web.asking import Desk, Model, conversation_key
 from cardbot.web.completions import Completions
@@ -63,7 +64,7 @@ def front(models: Mapping[str, Model], desk: Desk, gate: Gate, leaving: anyio.Ev
         name = request.query_params.get("model")
         try:
             for model in [find(name)] if name is not None else models.values():
-                await desk.store.forget_conversation(conversation_key(model, user))
+                await begin_anew(conversation_key(model, user), desk.store, at=time.time())
         except StoreError as exc:
             log.error("conversation_not_forgotten", error=str(exc))
             raise Refused(refusal_of(exc)) from exc

@@ -1,13 +1,14 @@
 """One question on its way to Dify: its turn, its conversation, its pictures, and what happens while Dify answers."""
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 
 import anyio
-import structlog
 
-from cardbot.errors import FileRefused, StoreError
+from cardbot.conversations import go_on_with, place, to_go_on_with, turn
+from cardbot.errors import FileRefused
 from cardbot.events import Event, Identified
 from cardbot.messages import FileKind, Question, Upload
 from cardbot.ports import ConversationKey, Download, Source, Store
@@ -20,8 +21,6 @@ ANONYMOUS = "openai"
 """Dify's `user` of those who ask without a name. They share no conversation, only the name."""
 
 _ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +62,14 @@ async def asked(order: Order, model: Model, desk: Desk, on_ask: Callable[[], Non
     Raises:
         CardbotError: before the first event, when the question was not taken.
     """
-    user, key = dify_user(order), conversation_key(model, order.user)
+    user, key, asked_at = dify_user(order), conversation_key(model, order.user), time.time()
     async with AsyncExitStack() as stack:
         conversation = ""
         if order.user:
-            await _turn(key, desk.store, stack)
-        await stack.enter_async_context(_place(desk))
+            await stack.enter_async_context(turn(key, desk.store))
+        await stack.enter_async_context(place(desk.places))
         if order.user:
-            conversation = await _conversation(key, desk.store)
+            conversation = await to_go_on_with(key, desk.store)
         files = await _files(order.pictures, model, user)
         system = "\n\n".join(filter(None, (model.system, order.system)))
         question = Question(order.query, user, conversation, files, system=system)
@@ -79,42 +78,8 @@ async def asked(order: Order, model: Model, desk: Desk, on_ask: Callable[[], Non
         async for event in events:
             if order.user and isinstance(event, Identified) and event.conversation_id not in ("", conversation):
                 conversation = event.conversation_id
-                await _keep(key, conversation, desk.store)
+                await go_on_with(conversation, key, desk.store, asked_at=asked_at)
             yield event
-
-
-async def _turn(key: ConversationKey, store: Store, stack: AsyncExitStack) -> None:
-    """Answers of one conversation come one after the other."""
-    try:
-        await stack.enter_async_context(store.turn(key))
-    except StoreError as exc:  # an answer out of turn is better than none
-        log.error("turn_not_kept", error=str(exc))
-
-
-@asynccontextmanager
-async def _place(desk: Desk) -> AsyncGenerator[None]:
-    """One of the places for answers that stream at once."""
-    borrower = object()
-    await desk.places.acquire_on_behalf_of(borrower)
-    try:
-        yield
-    finally:
-        desk.places.release_on_behalf_of(borrower)
-
-
-async def _conversation(key: ConversationKey, store: Store) -> str:
-    try:
-        return await store.conversation(key)
-    except StoreError as exc:  # an answer without memory is better than none
-        log.error("conversation_not_read", error=str(exc))
-        return ""
-
-
-async def _keep(key: ConversationKey, conversation: str, store: Store) -> None:
-    try:
-        await store.keep_conversation(key, conversation)
-    except StoreError as exc:
-        log.error("conversation_not_kept", error=str(exc))
 
 
 async def _files(pictures: Sequence[Picture], model: Model, user: str) -> tuple[Upload, ...]:

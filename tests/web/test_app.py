@@ -1,19 +1,25 @@
 """Who may use the front, what else it answers, and what its log says."""
 
+from collections.abc import AsyncGenerator
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import anyio
+import httpx
 import openai
 import pytest
 from structlog.testing import capture_logs
 
+from cardbot import events
 from cardbot.errors import CardbotError, SettingsError, StoreError
+from cardbot.messages import Question
 from cardbot.playground.dify import FakeDify, Script
 from cardbot.settings import ServeSettings
 from cardbot.store.memory import MemoryStore
 from cardbot.web import body, serve
-from tests.web.stand import dify_settings, stand, talking, until, user
+from tests.web.source import Answers, sunny
+from tests.web.stand import dify_settings, front_of, stand, talking, until, user
 
 pytestmark = pytest.mark.anyio
 
@@ -248,3 +254,24 @@ async def test_life_is_shown_as_long_as_answers_are_given(monkeypatch: pytest.Mo
             await until(lambda: dify._stage.active)
             left = anyio.current_time()
     assert max(beats) - left > 0.5
+
+
+async def test_a_user_who_is_forgotten_while_an_answer_begins_begins_anew() -> None:
+    begun, go = anyio.Event(), anyio.Event()
+
+    async def late(question: Question) -> AsyncGenerator[events.Event]:
+        begun.set()
+        await go.wait()
+        async for event in sunny(question):
+            yield event
+
+    source = Answers(late)
+    async with front_of(source) as (address, client), httpx.AsyncClient(base_url=address) as http:
+        async with anyio.create_task_group() as tasks:
+            ask = partial(client.chat.completions.create, model="dify", user="ada", messages=[user("hello")])
+            tasks.start_soon(ask)
+            await begun.wait()
+            assert (await http.delete("/v1/conversations/ada")).status_code == 200
+            go.set()
+        await ask()
+    assert [question.conversation_id for question in source.questions] == ["", ""]
