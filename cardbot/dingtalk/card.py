@@ -23,8 +23,9 @@ FINISH_TIMEOUT = 60.0
 """Seconds to bring a card to its final state; then the text goes another way. Our choice: covers a throttle of a
 minute, and a person who waits longer has long given up."""
 
-CLOSE_TIMEOUT = 2 * CALL_TIMEOUT
-"""Seconds after that for the call under way, and for an update that sends the reader on."""
+CLOSE_TIMEOUT = 40.0
+"""Seconds after that for the call under way, and for an update that sends the reader on. Our choice: two calls that
+hang, and one that does not."""
 
 IN_TIME = 0.95
 """Share of a caller's deadline that is made use of, so that `CardLost` is raised before it. Our choice."""

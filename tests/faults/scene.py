@@ -83,7 +83,8 @@ def in_haste(patch: pytest.MonkeyPatch) -> None:
     """Let the bots of this process give up sooner than they would."""
     patch.setattr("cardbot.dingtalk.cards.CALL_TIMEOUT", CALL_TIMEOUT)
     patch.setattr("cardbot.dingtalk.card.FINISH_TIMEOUT", FINISH_TIMEOUT)
-    patch.setattr("cardbot.dingtalk.card.CLOSE_TIMEOUT", 2 * CALL_TIMEOUT)
+    # As the real one: two calls that hang, the pauses behind them, and one that does not.
+    patch.setattr("cardbot.dingtalk.card.CLOSE_TIMEOUT", 2 * CALL_TIMEOUT + 2.5)
     patch.setattr("cardbot.bot.Stream", partial(Stream, silence=SILENCE, first_pause=0.2))
 
 
