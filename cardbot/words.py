@@ -165,10 +165,15 @@ class Words:
             if not self._ears or (self._alone and anyio.current_time() > self._posted_until):
                 continue
             try:
-                for address, word in await self._store.collect(list(self._ears)):
-                    self._bring(address, Word.from_json(word))
+                found = await self._store.collect(list(self._ears))
             except StoreError as exc:
                 log.error("words_not_collected", error=str(exc))
+                continue
+            for address, word in found:
+                try:
+                    self._bring(address, Word.from_json(word))
+                except StoreError as exc:  # the others are taken out of the store by now
+                    log.error("word_unreadable", error=str(exc))
 
     def _bring(self, address: str, word: Word) -> bool:
         heard = [ear.hear(word) for ear in self._ears.get(address, [])]

@@ -159,3 +159,18 @@ async def test_what_was_left_for_a_dead_process_reaches_the_one_that_takes_over_
         with words.heard_at("r1") as ear, anyio.fail_after(2 * LOOK_EVERY):
             assert await ear.next() == STOP
         tasks.cancel_scope.cancel()
+
+
+@in_virtual_time
+async def test_a_word_of_another_version_costs_no_other_word() -> None:
+    store = MemoryStore()
+    words = Words(store)
+    words.share(2)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(words.keep_collecting)
+        with words.heard_at("r1") as ear:
+            await store.post("r1", "[]")
+            await store.post("r1", STOP.to_json())
+            with anyio.fail_after(2 * LOOK_EVERY):
+                assert await ear.next() == STOP
+        tasks.cancel_scope.cancel()
