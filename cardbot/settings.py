@@ -270,13 +270,9 @@ ADDRESSES = frozenset(["DIFY_BASE_URL", "DINGTALK_OPENAPI_ENDPOINT"])
 def slips(env_file: Path | None = None) -> list[str]:
     """Problems that `load` cannot see: a variable that is not known, and was meant for an address."""
     present = present_in(env_file)
-    known = {*variables(Settings), *variables(ServeSettings)}
+    meant = {name: _meant_by(name) for name in sorted(present) if _is_unknown(name)}
     return [
-        f"{name} is not a setting: rename it to {near[0]}."
-        for name in sorted(present - known - OLDER_NAMES.keys())
-        if name.startswith(PREFIXES)
-        and (near := difflib.get_close_matches(name, known, n=1))
-        and near[0] in ADDRESSES - present
+        f"{name} is not a setting: rename it to {near}." for name, near in meant.items() if near in ADDRESSES - present
     ]
 
 
@@ -286,15 +282,27 @@ def advice(env_file: Path | None = None) -> list[str]:
         present = present_in(env_file)
     except (OSError, UnicodeDecodeError):
         present = present_in(None)
-    known = {*variables(Settings), *variables(ServeSettings)}
     advice = []
     for name in sorted(present):
         if name in OLDER_NAMES:
             advice.append(_renamed(name, present))
-        elif name.startswith(PREFIXES) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            advice.append(f"{name} is not a setting{f'; did you mean {near[0]}?' if near else '.'}")
+        elif _is_unknown(name):
+            near = _meant_by(name)
+            advice.append(f"{name} is not a setting{f'; did you mean {near}?' if near else '.'}")
     return advice
+
+
+def _known() -> set[str]:
+    return {*variables(Settings), *variables(ServeSettings)}
+
+
+def _is_unknown(name: str) -> bool:
+    return name.startswith(PREFIXES) and name not in OLDER_NAMES and name not in _known()
+
+
+def _meant_by(name: str) -> str:
+    """The setting whose name is nearest; empty if none is near."""
+    return next(iter(difflib.get_close_matches(name, _known(), n=1)), "")
 
 
 def _renamed(name: str, present: set[str]) -> str:

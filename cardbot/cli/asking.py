@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from cardbot.cli.options import (
-    DEFAULT_CONFIG,
-    DEFAULT_ENV_FILE,
-    ConfigFile,
-    EnvFile,
-    chosen,
-    configuration,
-    is_given,
-    load,
-)
+from cardbot.cli.options import DEFAULT_CONFIG, DEFAULT_ENV_FILE, ConfigFile, EnvFile, settings_of
 from cardbot.cli.terminal import check_question, run_async, say, stop
 from cardbot.errors import (
     DifyError,
@@ -31,6 +22,7 @@ from cardbot.errors import (
 )
 
 if TYPE_CHECKING:
+    from cardbot.robots import Configuration
     from cardbot.settings import DifySettings
 
 
@@ -96,14 +88,11 @@ def _dify_of(robot: str, config: Path, env_file: Path) -> "DifySettings":
     """How to ask the Dify app of the robot or model with this name, or of the only one."""
     from cardbot.settings import DifySettings
 
-    if robot and not is_given(config):
-        stop(f"There is no {config}, so there is no robot {robot}.")
-    if not is_given(config):
-        return load(DifySettings, env_file)
-    found = configuration(config, env_file)
-    apps: dict[str, DifySettings] = {model.name: model.settings for model in found.models}
-    apps |= {one.name: one.settings for one in found.robots}
-    return chosen(apps, robot, what="whose Dify app")
+    def apps(found: "Configuration") -> "dict[str, DifySettings]":
+        models: dict[str, DifySettings] = {model.name: model.settings for model in found.models}
+        return models | {one.name: one.settings for one in found.robots}
+
+    return settings_of(robot, DifySettings, apps, what="whose Dify app", config=config, env_file=env_file)
 
 
 def explain_dify(base_url: str, error: DifyError) -> str:

@@ -41,7 +41,24 @@ def configuration(config: Path, env_file: Path) -> "Configuration":
     return _checked(lambda: load(path, environment(env_file)), env_file)
 
 
-def chosen(named: Mapping[str, _T], name: str, *, what: str) -> _T:
+def settings_of(
+    robot: str,
+    kind: "type[_V]",
+    named: "Callable[[Configuration], Mapping[str, _V]]",
+    *,
+    what: str,
+    config: Path,
+    env_file: Path,
+) -> "_V":
+    """The settings of the robot of this name, or of the only one; without a configuration file, the environment's."""
+    if is_given(config):
+        return _chosen(named(configuration(config, env_file)), robot, what=what)
+    if robot:
+        stop(f"There is no {config}, so there is no robot {robot}.")
+    return load(kind, env_file)
+
+
+def _chosen(named: Mapping[str, _T], name: str, *, what: str) -> _T:
     """The one of this name, or the only one there is."""
     name = name or (next(iter(named)) if len(named) == 1 else "")
     if name not in named:

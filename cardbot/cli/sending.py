@@ -8,19 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 
-from cardbot.cli.options import (
-    DEFAULT_CONFIG,
-    DEFAULT_ENV_FILE,
-    ConfigFile,
-    EnvFile,
-    chosen,
-    configuration,
-    is_given,
-    load,
-)
-from cardbot.cli.terminal import print_lines, run_async, say, stop
+from cardbot.cli.options import DEFAULT_CONFIG, DEFAULT_ENV_FILE, ConfigFile, EnvFile, settings_of
+from cardbot.cli.terminal import print_lines, run_async, say
 
 if TYPE_CHECKING:
+    from cardbot.robots import Configuration
     from cardbot.settings import DingTalkSettings
 
 
@@ -83,12 +75,10 @@ def _robot_of(robot: str, config: Path, env_file: Path) -> "DingTalkSettings":
     """The robot of this name, or the only one."""
     from cardbot.settings import DingTalkSettings
 
-    if robot and not is_given(config):
-        stop(f"There is no {config}, so there is no robot {robot}.")
-    if not is_given(config):
-        return load(DingTalkSettings, env_file)
-    robots: dict[str, DingTalkSettings] = {one.name: one.settings for one in configuration(config, env_file).robots}
-    return chosen(robots, robot, what="as which robot")
+    def robots(found: "Configuration") -> "dict[str, DingTalkSettings]":
+        return {one.name: one.settings for one in found.robots}
+
+    return settings_of(robot, DingTalkSettings, robots, what="as which robot", config=config, env_file=env_file)
 
 
 async def _cancel_on_sigterm(scope: anyio.CancelScope) -> None:
