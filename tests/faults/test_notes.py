@@ -59,7 +59,7 @@ async def test_an_answer_that_dify_keeps_is_found_after_a_kill_in_its_first_seco
 async def test_a_plain_reply_under_way_at_a_kill_is_read_once(tmp_path: Path) -> None:
     async with Platform() as platform, FakeDify(linger=0) as dify:
         platform.faults.add(CREATE, Reject(400, "param.templateNotExist"))
-        platform.faults.add(WEBHOOK, SlowAnswer(0.5))
+        platform.faults.add(WEBHOOK, SlowAnswer(START))  # the bot is gone by then, however busy the machine
         sight = await killed_and_restarted(platform, dify, tmp_path, lambda: platform.replies)
         assert sight.replies == (answer_to("ann"),)
         assert sum(call.path == "/robot/sendBySession" for call in platform.calls) == 2, "it was not tried again"
