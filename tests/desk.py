@@ -12,6 +12,7 @@ from cardbot.playground.dify import FakeDify
 from cardbot.playground.platform import TEMPLATE_ID, Platform
 from cardbot.playground.platform.cards import State
 from cardbot.settings import Settings
+from tests.patience import SOON
 
 CREATE = "POST /v1.0/card/instances/createAndDeliver"
 STREAM = "PUT /v1.0/card/streaming"
@@ -26,7 +27,7 @@ class Desk:
     leave: anyio.Event
     settings: Settings
 
-    async def ended(self, count: int = 1, *, within: float = 20.0) -> None:
+    async def ended(self, count: int = 1, *, within: float = SOON) -> None:
         """Until so many messages have their visible final state."""
         await self.platform.wait_for(lambda: len(self.finals) >= count, timeout=within)
 

@@ -25,6 +25,7 @@ from cardbot.texts import EN
 from tests.desk import WEBHOOK, Desk, desk
 from tests.dingtalk.server import answer
 from tests.dingtalk.test_stream import TOPIC, frame, gateway
+from tests.patience import SOON
 
 pytestmark = pytest.mark.anyio
 
@@ -74,7 +75,7 @@ async def running(values: Settings) -> AsyncGenerator[None]:
 async def test_a_wrong_secret_at_the_start_is_raised_as_it_is() -> None:
     leave = anyio.Event()
     async with Platform(client_secret="another") as platform:
-        with anyio.fail_after(5), pytest.raises(InvalidCredentials):
+        with anyio.fail_after(SOON), pytest.raises(InvalidCredentials):
             await Bot(settings(DINGTALK_OPENAPI_ENDPOINT=platform.url)).run(leave)
     assert not leave.is_set()
 
@@ -84,12 +85,12 @@ async def test_a_secret_that_is_refused_later_is_waited_out() -> None:
         world.platform.faults.add(OPEN, Reject(400, "invalidClientIdOrSecret"))
         await world.platform.drop_connections()
         await world.platform.wait_for(lambda: not world.platform.connections)
-        await world.platform.wait_for(lambda: world.platform.connections, timeout=10)
+        await world.platform.wait_for(lambda: world.platform.connections)
 
 
 @pytest.mark.parametrize("store", ["sqlite:////dev/null/cardbot.db", "sqlite:////dev"])
 async def test_a_store_that_cannot_be_opened_is_raised_as_it_is(store: str) -> None:
-    with anyio.fail_after(5), pytest.raises(StoreError):
+    with anyio.fail_after(SOON), pytest.raises(StoreError):
         await Bot(settings(CARDBOT_STORE=store)).run(anyio.Event())
 
 
@@ -102,9 +103,7 @@ async def test_without_dify_the_bot_runs_and_says_so(trouble: str) -> None:
             async with running(values):
                 await platform.connected()
                 await platform.say("hello")
-                await platform.wait_for(
-                    lambda: [card.state for card in platform.cards.values()] == [State.FAILED], timeout=20
-                )
+                await platform.wait_for(lambda: [card.state for card in platform.cards.values()] == [State.FAILED])
         assert "dify_not_ready" in [line["event"] for line in logs]
 
 
@@ -188,7 +187,7 @@ async def test_messages_are_told_apart_with_and_without_frame_ids(frame_id: str 
             socket = await there.connected()
             for number in (1, 2, 2):
                 await socket.send(pushed(number))
-            with anyio.fail_after(5):
+            with anyio.fail_after(SOON):
                 while len(there.http.to("/robot/sendBySession")) < 2:
                     await anyio.lowlevel.checkpoint()
         assert len(there.http.to("/robot/sendBySession")) == 2
@@ -209,7 +208,7 @@ async def test_a_message_that_comes_again_on_another_connection_is_answered_once
 async def test_told_to_leave_before_it_is_connected_it_leaves() -> None:
     leave = anyio.Event()
     leave.set()
-    with anyio.fail_after(3):
+    with anyio.fail_after(SOON):
         await Bot(settings()).run(leave)
 
 
@@ -234,7 +233,7 @@ async def test_an_answer_longer_than_the_drain_is_closed_and_the_bot_returns() -
         await world.platform.say("one")
         await world.platform.wait_for(lambda: any(card.frames for card in world.platform.cards.values()))
         world.leave.set()
-        await world.ended(within=6)
+        await world.ended()
     assert world.spinning == []
     assert world.finals[0].endswith(EN.interrupted)
 

@@ -22,6 +22,7 @@ from cardbot.playground.platform.faults import HangUp
 from cardbot.store.sqlite import open_sqlite
 from cardbot.texts import EN
 from tests.desk import ELSEWHERE
+from tests.patience import SOON
 
 pytestmark = pytest.mark.anyio
 
@@ -247,7 +248,7 @@ async def test_run_finishes_open_cards_and_exits_0_when_told_to(number: signal.S
             await platform.say("hello")
             await platform.wait_for(lambda: any(card.frames for card in platform.cards.values()))
             process.send_signal(number)
-            with anyio.fail_after(15):
+            with anyio.fail_after(SOON):
                 assert await process.wait() == 0
         (card,) = platform.cards.values()
         assert card.state is State.DONE
@@ -269,7 +270,7 @@ async def test_a_second_signal_means_at_once(tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
             await platform.wait_for(lambda: not platform.connections)
             process.send_signal(signal.SIGTERM)
-            with anyio.fail_after(5):
+            with anyio.fail_after(SOON):
                 assert await process.wait() == 128 + signal.SIGTERM
 
 
@@ -408,7 +409,7 @@ async def test_send_that_is_interrupted_tells_who_has_the_message(
             env={**QUIET, **sender_for(platform)},
             cwd=tmp_path,
         ) as process:
-            await platform.wait_for(lambda: sum(call.path in endpoint for call in platform.calls) == 2, timeout=30)
+            await platform.wait_for(lambda: sum(call.path in endpoint for call in platform.calls) == 2)
             process.send_signal(number)
             assert process.stdout is not None
             out = b"".join([chunk async for chunk in process.stdout]).decode()

@@ -344,7 +344,7 @@ async def test_the_quota_that_ends_amid_an_answer_sends_it_as_a_plain_reply() ->
         world.platform.faults.add(STREAM, QUOTA, times=math.inf, when=lambda body: "sunny" in body["content"])
         world.dify.answers.append(WRITING)
         await world.platform.say("hello")
-        await world.platform.wait_for(lambda: world.platform.replies and not world.spinning, timeout=20)
+        await world.platform.wait_for(lambda: world.platform.replies and not world.spinning)
         assert [reply.text for reply in world.platform.replies] == [TEXT]
 
 
@@ -352,10 +352,10 @@ async def test_when_the_month_is_used_up_answers_are_plain_replies_without_any_f
     async with desk(platform={"monthly": 3}) as world:
         world.dify.default = WRITING
         await world.platform.say("first")
-        await world.platform.wait_for(lambda: world.platform.replies, timeout=20)
+        await world.platform.wait_for(lambda: world.platform.replies)
         tried = sum(call.path.startswith("/v1.0/card/") for call in world.platform.calls)
         await world.platform.say("second", user="user0002")
-        await world.platform.wait_for(lambda: len(world.platform.replies) == 2, timeout=20)
+        await world.platform.wait_for(lambda: len(world.platform.replies) == 2)
         assert sum(call.path.startswith("/v1.0/card/") for call in world.platform.calls) == tried
         assert [reply.text for reply in world.platform.replies] == [TEXT, TEXT]
 
@@ -365,7 +365,7 @@ async def test_a_budget_is_kept_and_every_answer_arrives() -> None:
         world.dify.default = WRITING
         for number in range(12):
             await world.platform.say("hello", user=f"user{number:04}")
-        await world.ended(12, within=30)
+        await world.ended(12)
         assert world.finals == [TEXT] * 12
         assert not world.spinning
         assert world.platform.replies, "the budget is too small for all of them"
@@ -381,10 +381,10 @@ async def test_what_is_counted_is_what_dingtalk_bills(tmp_path: Path) -> None:
         world.platform.faults.add(CREATE, GatewayTimeout(applied=True, after=0.1))
         world.platform.expire_webhooks()
         await world.platform.say("hello")
-        await world.ended(1, within=30)
+        await world.ended(1)
         world.platform.revoke_tokens()
         await world.platform.say("hello")
-        await world.ended(2, within=30)
+        await world.ended(2)
         billed = 1000 - (world.platform.calls_left or 0)
     async with open_sqlite(path) as store:
         usage = await store.usage(month_at(time.time()).name)
@@ -481,7 +481,7 @@ async def test_a_long_answer_fills_several_cards() -> None:
     async with desk() as world:
         world.dify.answers.append(Script(text, chunk=400))
         await world.platform.say("hello")
-        await world.platform.wait_for(lambda: len(world.finals) == 2, timeout=20)
+        await world.platform.wait_for(lambda: len(world.finals) == 2)
         assert "".join("".join(world.finals).split()) == "".join(text.split())
         assert world.platform.violations == []
 

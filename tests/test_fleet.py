@@ -147,7 +147,7 @@ async def test_a_robot_whose_dify_is_away_says_so_while_the_other_answers() -> N
             await sales.say("hello")
             await hr.say("hello")
             await answered(hr, "We hire.")
-            await sales.wait_for(lambda: [card.state for card in sales.cards.values()] == [State.FAILED], timeout=20)
+            await sales.wait_for(lambda: [card.state for card in sales.cards.values()] == [State.FAILED])
         (card,) = sales.cards.values()
         assert card.content == EN.unavailable
 

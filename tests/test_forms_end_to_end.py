@@ -30,7 +30,7 @@ async def waiting(there: Desk, words: str = "Buy it?", number: int = 0) -> Card:
         cards = list(there.platform.cards.values())[number : number + 1]
         return [card for card in cards if words in card.content and len(card.buttons) == 3]
 
-    await there.platform.wait_for(shown, timeout=10)
+    await there.platform.wait_for(shown)
     return shown()[0]
 
 
@@ -47,7 +47,7 @@ async def test_a_press_goes_on_in_the_same_card(app: str) -> None:
         card = await waiting(there)
         assert [button.label for button in card.buttons] == ["Approve", "Reject", EN.stop]
         await there.platform.click(card, "form:approve")
-        await there.ended(within=10)
+        await there.ended()
         assert card.state is State.DONE
         assert card.content == "The boat costs 9. Bought."
         assert len(there.platform.cards) == 1
@@ -64,7 +64,7 @@ async def test_a_field_is_typed_and_the_form_shows_it() -> None:
         await there.platform.say("a red one")
         await there.platform.wait_for(lambda: "note: a red one" in card.content)
         await there.platform.say("Approve")
-        await there.ended(within=10)
+        await there.ended()
         assert card.content.endswith(" Bought.")
         assert len(there.platform.cards) == 1
         submitted = [request.body for request in there.dify.requests if "/form/human_input/" in request.path]
@@ -79,7 +79,7 @@ async def test_without_cards_the_form_is_a_plain_reply_and_can_be_answered() -> 
         assert "Buy it?" in there.platform.replies[0].text
         assert "Approve / Reject" in there.platform.replies[0].text
         await there.platform.say("approve")
-        await there.platform.wait_for(lambda: len(there.platform.replies) == 2, timeout=10)
+        await there.platform.wait_for(lambda: len(there.platform.replies) == 2)
         assert there.platform.replies[1].text == "The boat costs 9. Bought."
 
 
@@ -94,7 +94,7 @@ async def test_a_question_is_answered_while_another_run_waits() -> None:
         second = list(there.platform.cards.values())[1]
         assert (first.state, second.content) == (State.WRITING, "It is sunny.")
         await there.platform.click(first, "form:reject")
-        await there.ended(2, within=10)
+        await there.ended(2)
         assert there.platform.violations == []
 
 
@@ -113,10 +113,10 @@ async def test_the_next_start_shows_a_form_again_that_was_left_waiting(tmp_path:
             await there.platform.connected()
             before = len(there.platform.calls)
             await there.platform.wait_for(
-                lambda: any(call.path == "/v1.0/card/instances" for call in there.platform.calls[before:]), timeout=10
+                lambda: any(call.path == "/v1.0/card/instances" for call in there.platform.calls[before:])
             )
             await there.platform.click(card, "form:approve")
-            await there.ended(within=10)
+            await there.ended()
             leave.set()
         assert card.content == "The boat costs 9. Bought."
         assert len(there.platform.cards) == 1
@@ -137,7 +137,7 @@ async def test_what_is_typed_comes_to_the_process_that_shows_the_form(tmp_path: 
             await waiting(there, number=number)
         for person in people:
             await there.platform.say("approve", user=person)
-        await there.ended(len(people), within=20)
+        await there.ended(len(people))
         assert len(there.platform.cards) == len(people)
         assert all(card.content.endswith(" Bought.") for card in there.platform.cards.values())
         there.leave.set()
@@ -157,5 +157,5 @@ async def test_a_form_that_nobody_fills_in_ends_by_its_time() -> None:
     async with desk(dify=asks()) as there:
         there.dify.default = Script("Draft.", pause=Pause(content="Buy it?", expires_in=1.0))
         await there.platform.say("buy a boat")
-        await there.ended(within=10)
+        await there.ended()
         assert there.finals == [f"Draft.\n\nBuy it?\n\n{EN.expired}"]

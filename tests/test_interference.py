@@ -29,7 +29,7 @@ async def test_the_stop_button_ends_the_answer_at_dify_and_in_the_chat() -> None
         card = await growing(there)
         assert [button.label for button in card.buttons] == [EN.stop]
         await there.platform.click(card, "stop")
-        await there.ended(within=5)
+        await there.ended()
         assert card.state is State.DONE
         assert card.content.endswith(EN.stopped)
         assert card.content.startswith("word ")
@@ -45,7 +45,7 @@ async def test_a_button_whose_id_comes_at_the_top_works_too() -> None:
         await there.platform.say("tell me")
         card = await growing(there)
         await there.platform.click(card, "stop")
-        await there.ended(within=5)
+        await there.ended()
         assert card.content.endswith(EN.stopped)
 
 
@@ -65,7 +65,7 @@ async def test_a_stop_that_is_typed_works_as_the_button_does() -> None:
         await there.platform.say("tell me")
         card = await growing(there)
         await there.platform.say("/stop")
-        await there.ended(within=5)
+        await there.ended()
         assert card.content.endswith(EN.stopped)
         assert there.platform.replies == []
 
@@ -130,11 +130,11 @@ async def test_a_press_that_comes_to_another_process_stops_the_answer_too(tmp_pa
         for person in people:
             await there.platform.say("tell me", user=person)
         await there.platform.wait_for(
-            lambda: len([card for card in there.platform.cards.values() if card.content]) == len(people), timeout=15
+            lambda: len([card for card in there.platform.cards.values() if card.content]) == len(people)
         )
         for card in there.platform.cards.values():
             await there.platform.click(card, "stop", user=card.space.rpartition(".")[2])
-        await there.ended(len(people), within=15)
+        await there.ended(len(people))
         assert all(card.content.endswith(EN.stopped) for card in there.platform.cards.values())
         there.leave.set()
 
@@ -145,6 +145,6 @@ async def test_whoever_writes_too_fast_may_stop_all_the_same() -> None:
         await there.platform.say("tell me")
         card = await growing(there)
         await there.platform.say("/stop")
-        await there.ended(within=5)
+        await there.ended()
         assert card.content.endswith(EN.stopped)
         assert there.platform.replies == []

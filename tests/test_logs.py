@@ -22,6 +22,7 @@ from cardbot.playground.platform.endpoint import Json
 from cardbot.playground.platform.faults import Reject
 from cardbot.playground.platform.gateway import Gateway
 from tests.desk import CREATE
+from tests.patience import SOON
 
 SECRET = "client-secret-5f2b9c"
 KEY = "app-key-of-dify-77aa01"
@@ -90,7 +91,7 @@ async def test_a_whole_run_at_debug_tells_no_secret(set_up: str, tickets: list[s
             try:
                 came_up = await _a_days_work(platform, dify)
                 process.send_signal(signal.SIGTERM)
-                with anyio.fail_after(10):
+                with anyio.fail_after(SOON):
                     assert await process.wait() == 0
             except BaseException:
                 process.kill()
@@ -109,22 +110,22 @@ async def test_a_whole_run_at_debug_tells_no_secret(set_up: str, tickets: list[s
 async def _a_days_work(platform: Platform, dify: FakeDify) -> list[str]:
     """A bit of everything that may be logged; returns the secrets that came up."""
     said = []
-    await platform.wait_for(lambda: platform.connections, timeout=20)
+    await platform.wait_for(lambda: platform.connections)
     dify.answers.append(Script("word " * 20, cps=100))
     said.append(await platform.say("one"))
-    await platform.wait_for(lambda: [card.state for card in platform.cards.values()] == [State.DONE], timeout=15)
+    await platform.wait_for(lambda: [card.state for card in platform.cards.values()] == [State.DONE])
     tokens = [platform._access._token]
     platform.revoke_tokens()
     said.append(await platform.say("one more"))
-    await platform.wait_for(lambda: [card.state for card in platform.cards.values()] == [State.DONE] * 2, timeout=15)
+    await platform.wait_for(lambda: [card.state for card in platform.cards.values()] == [State.DONE] * 2)
     tokens.append(platform._access._token)
     assert len(set(tokens)) == 2
     platform.faults.add(CREATE, Reject(403, "Forbidden.AccessDenied.ApiCountLimitForOrg"), times=float("inf"))
     said.append(await platform.say("two"))
-    await platform.wait_for(lambda: len(platform.replies) == 1, timeout=15)
+    await platform.wait_for(lambda: len(platform.replies) == 1)
     dify.answers.append(Refuse(400, "invalid_param", "no"))
     said.append(await platform.say("three"))
-    await platform.wait_for(lambda: len(platform.replies) == 2, timeout=15)
+    await platform.wait_for(lambda: len(platform.replies) == 2)
     said.append(await platform.push({"msgtype": "text", "text": None, "code": 20001, "errMsg": "quota"}))
     await platform.wait_for(lambda: said[-1].ack)
     await platform.disconnect()
@@ -133,9 +134,9 @@ async def _a_days_work(platform: Platform, dify: FakeDify) -> list[str]:
     for _ in range(2):
         await platform.drop_connections()
         await platform.wait_for(lambda: not platform.connections)
-        await platform.wait_for(lambda: platform.connections, timeout=20)
+        await platform.wait_for(lambda: platform.connections)
     said.append(await platform.push({"msgtype": "picture", "content": {"downloadCode": "d"}}))
-    await platform.wait_for(lambda: len(platform.replies) == 3, timeout=15)
+    await platform.wait_for(lambda: len(platform.replies) == 3)
     return [*tokens, *(message.data["sessionWebhook"].rpartition("=")[2] for message in said)]
 
 

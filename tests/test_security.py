@@ -19,6 +19,7 @@ from cardbot.playground.dify.script import Script
 from cardbot.playground.platform import gateway
 from cardbot.playground.platform.faults import Reject
 from tests.desk import CREATE, WEBHOOK, Desk, desk
+from tests.patience import SOON
 
 ANSWER = "It is sunny."
 
@@ -31,7 +32,7 @@ def no_traceback() -> Iterator[None]:
     assert [line for line in logs if line.get("exc_info")] == []
 
 
-async def one_end(world: Desk, *, within: float = 20.0) -> str:
+async def one_end(world: Desk, *, within: float = SOON) -> str:
     """The one final text of the one message that was sent."""
     await world.ended(within=within)
     (final,) = world.finals
@@ -135,9 +136,7 @@ async def test_whatever_is_answered_all_of_it_is_shown_and_comes_to_an_end(answe
         async with desk(CARDBOT_CARD_QPS="200", platform={"qps": math.inf}) as world:
             world.dify.answers.append(Script(answer, chunk=1_000))
             await world.platform.say("hello")
-            await world.platform.wait_for(
-                lambda: world.platform.cards and not world.spinning and world.finals, timeout=30
-            )
+            await world.platform.wait_for(lambda: world.platform.cards and not world.spinning and world.finals)
             shown = "".join(world.finals)
             assert world.platform.violations == []
             assert not world.platform.replies

@@ -32,6 +32,7 @@ from cardbot.playground.http import LoopbackServer, Request, Response, Stream
 from cardbot.texts import EN
 from tests.dify.recordings import steps
 from tests.dify.test_recordings import fold
+from tests.patience import SOON
 
 pytestmark = pytest.mark.anyio
 
@@ -117,7 +118,7 @@ async def test_reading_goes_on_while_the_consumer_is_busy() -> None:
         dify.answers.append(Script("x" * 2_000_000, chunk=1000))
         async with aclosing(client.ask(ASK)) as events:
             await anext(events)
-            with anyio.fail_after(10):
+            with anyio.fail_after(SOON):
                 while True:
                     (conversation,) = dify.conversations.values()
                     if conversation.messages[-1].answer:
@@ -454,8 +455,8 @@ async def test_a_stream_that_was_given_up_is_closed_before_dify_is_searched() ->
 
 
 async def test_a_failure_after_a_good_end_is_not_waited_for() -> None:
-    async with speaking([HELLO, sse("message_end", **CHAT), None]) as (_, client):
-        with anyio.fail_after(0.5):
+    async with speaking([HELLO, sse("message_end", **CHAT), None], idle=2 * SOON) as (_, client):
+        with anyio.fail_after(SOON):
             answer, _ = await ask(client)
     assert answer.outcome is Outcome.SUCCEEDED
 
@@ -471,7 +472,7 @@ async def test_closing_the_client_ends_its_streams(fields: dict[str, str]) -> No
                 answer.apply(event)
                 told.set()
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(SOON):
         async with (
             anyio.create_task_group() as tasks,
             speaking([sse("message", answer="Hello", **fields), None], idle=60.0) as (_, client),
@@ -500,7 +501,7 @@ async def settled(client: DifyClient) -> None:
     http: Any = client._connection.http._transport
     tasks: Any = client._streams._tasks
     clock = 1  # the task that looks at it for all streams
-    with anyio.fail_after(2):
+    with anyio.fail_after(SOON):
         while (  # noqa: ASYNC110  # polled: nobody announces it
             len(tasks._tasks) > clock
             or client._streams._feeds._open

@@ -19,6 +19,7 @@ from cardbot.playground.platform import Platform
 from cardbot.playground.platform.downloads import Delivery
 from cardbot.playground.platform.faults import Reject, ResetConnection
 from cardbot.ports import Download
+from tests.patience import SOON
 
 pytestmark = pytest.mark.anyio
 
@@ -224,7 +225,7 @@ async def test_who_is_cancelled_makes_room() -> None:
             with anyio.move_on_after(0.05):
                 await fetched(files)
         platform.deliveries.clear()
-        with anyio.fail_after(5):
+        with anyio.fail_after(SOON):
             assert (await fetched(files))[1] == PNG
 
 

@@ -34,6 +34,7 @@ from cardbot.errors import DingTalkRejected, InvalidCredentials, PermissionDenie
 from cardbot.playground.platform import Platform
 from cardbot.playground.platform.faults import HtmlError, Reject
 from tests.dingtalk.server import Answer, Fault, Server, answer, refusal
+from tests.patience import SOON
 
 pytestmark = pytest.mark.anyio
 
@@ -62,7 +63,7 @@ class Mailbox:
         self._more = anyio.Event()
 
     async def filled(self, count: int = 1) -> None:
-        with anyio.fail_after(5):
+        with anyio.fail_after(SOON):
             while len(self.got) < count:
                 await self._more.wait()
 
@@ -129,7 +130,7 @@ class Gateway:
         self._changed.set()
         self._changed = anyio.Event()
 
-    async def until(self, condition: Callable[[], object], *, within: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], object], *, within: float = SOON) -> None:
         with anyio.fail_after(within):
             while not condition():
                 await self._changed.wait()
@@ -143,7 +144,7 @@ class Gateway:
 
     async def asked(self, count: int) -> None:
         """Until so many connections were asked for."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(SOON):
             while len(self.http.to(OPEN_PATH)) < count:  # noqa: ASYNC110 - the server tells nobody
                 await anyio.sleep(0.01)
 
@@ -584,7 +585,7 @@ async def test_pauses_double_between_their_bounds() -> None:
         times = [call.time for call in platform.calls]
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert min(gaps) >= 0.05
-    assert max(gaps) < 0.5
+    assert max(gaps) < 0.05 * 2**5 / 2  # without a bound the last one is not shorter than that
     assert gaps[3] >= 0.2
 
 
@@ -595,9 +596,9 @@ async def test_a_gateway_that_drops_each_connection_is_left_alone_longer_and_lon
     async with gateway() as there:
         there.greeting = goodbye
         async with streaming(there.url, Mailbox(), first_pause=0.1, longest_pause=30.0):
-            with anyio.move_on_after(1.0):
-                await there.connected(6)
-    assert 2 <= len(there.sockets) <= 4
+            began = anyio.current_time()
+            await there.connected(4)
+    assert anyio.current_time() - began >= 0.5 * (0.1 + 0.2 + 0.4)  # a pause is at least half of what it may be
 
 
 async def test_a_connection_that_was_healthy_is_replaced_at_once() -> None:
@@ -652,7 +653,7 @@ async def test_an_old_connection_that_nobody_cuts_is_left_after_the_farewell_how
         old = await there.connected()
         await old.send(frame("d", kind="SYSTEM", topic="disconnect"))
         await there.connected(2)
-        with anyio.fail_after(2):
+        with anyio.fail_after(SOON):
             while not there.closed:
                 with suppress(ConnectionClosed):
                     await old.send(frame("p", kind="SYSTEM", topic="ping"))
@@ -781,7 +782,7 @@ async def test_what_is_pushed_until_the_last_moment_of_a_connection_that_is_left
         old = await there.read(await there.connected())
         wall.ahead = 3600
         sent = []
-        with suppress(ConnectionClosed), anyio.fail_after(5):
+        with suppress(ConnectionClosed), anyio.fail_after(SOON):
             for number in itertools.count():
                 await old.send(frame(f"m{number}"))
                 sent.append(f"m{number}")
@@ -891,7 +892,7 @@ async def test_a_peer_that_does_not_answer_the_farewell_does_not_keep_the_socket
             await there.until(lambda: there.acks)
             server_side.transport.pause_reading()
             before = anyio.current_time()
-        assert anyio.current_time() - before < 2
+        assert anyio.current_time() - before < 5  # the library's own patience is 10
         # A reset reaches a peer that does not read; a socket that is merely half closed would take what is written.
         await anyio.sleep(0.05)
         raw = server_side.transport.get_extra_info("socket")
@@ -925,7 +926,7 @@ async def test_cancelled_while_waiting_it_ends_at_once(stage: str) -> None:
             case _:
                 there.http.answers(OPEN_PATH, Answer(502, b""))
         began = anyio.current_time()
-        async with client(there.url, Mailbox(), first_pause=60.0, longest_pause=60.0) as stream:
+        async with client(there.url, Mailbox(), first_pause=4 * SOON, longest_pause=4 * SOON) as stream:
             with anyio.move_on_after(0.3):
                 await stream.run()
-        assert anyio.current_time() - began < 1
+        assert anyio.current_time() - began < 5  # a call's own patience is longer

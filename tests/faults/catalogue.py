@@ -31,8 +31,9 @@ from tests.faults.judge import Ends, failure, owner, part, parts, whole
 
 App = Literal["chat", "advanced-chat"]
 
-SPEED = 120.0
-"""Characters per second at which the scripted Dify speaks. Our choice: an answer of a second or two has some frames."""
+SPEED = 60.0
+"""Characters per second at which the scripted Dify speaks. Our choice: two seconds, in which an answer has frames
+on a busy machine too."""
 
 AT = 61
 """Characters after which an answer breaks off. Our choice: in the middle, and inside a word."""

@@ -20,6 +20,7 @@ from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE, WOR
 from cardbot.store.redis import LEASE, open_redis
 from cardbot.store.sqlite import SqliteStore, open_sqlite
 from cardbot.store.turns import LINE
+from tests.patience import SOON
 from tests.store.servers import age
 
 KEY = ConversationKey(app="app-1", robot="robot", chat="cid+/==", person="王:小 明")
@@ -254,7 +255,7 @@ class TestContract:
                 await anyio.lowlevel.checkpoint()
                 told.append(f"{name} ends")
 
-        with anyio.fail_after(5):
+        with anyio.fail_after(SOON):
             async with anyio.create_task_group() as tasks, store.turn(KEY):
                 for name in ["first", "second", "third"]:
                     await tasks.start(take, name)
@@ -286,7 +287,7 @@ class TestContract:
         async with anyio.create_task_group() as tasks, store.turn(KEY):
             for _ in range(LINE):
                 await tasks.start(stand, store)
-            with anyio.fail_after(5), pytest.raises(LineFull) as caught:
+            with anyio.fail_after(SOON), pytest.raises(LineFull) as caught:
                 async with store.turn(KEY, lambda: pytest.fail("it does not wait")):
                     pass
             assert caught.value.waiting == LINE
@@ -306,13 +307,13 @@ class TestContract:
         async with anyio.create_task_group() as tasks, store.turn(KEY):
             for _ in range(LINE):
                 await tasks.start(stand, store)
-            with anyio.fail_after(5):
+            with anyio.fail_after(SOON):
                 async with store.turn(replace(KEY, person="someone else")):
                     pass
             tasks.cancel_scope.cancel()
 
     async def test_other_conversations_do_not_wait_for_a_turn(self, store: Store) -> None:
-        with anyio.fail_after(5):
+        with anyio.fail_after(SOON):
             async with store.turn(KEY), store.turn(replace(KEY, person="someone else")):
                 pass
 
@@ -320,7 +321,7 @@ class TestContract:
         with pytest.raises(RuntimeError, match="broken"):
             async with store.turn(KEY):
                 raise RuntimeError("broken")
-        with anyio.fail_after(5):
+        with anyio.fail_after(SOON):
             async with store.turn(KEY):
                 pass
 
@@ -328,7 +329,7 @@ class TestContract:
         async with anyio.create_task_group() as tasks, store.turn(KEY):
             await tasks.start(stand, store)
             tasks.cancel_scope.cancel()
-        with anyio.fail_after(5):
+        with anyio.fail_after(SOON):
             async with store.turn(KEY):
                 pass
 

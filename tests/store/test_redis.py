@@ -17,6 +17,7 @@ from cardbot.store.memory import WORD_LIFE
 from cardbot.store.redis import LEASE, TOKEN_LIFE, RedisStore, open_redis
 from cardbot.store.redis_line import LINE_LIFE
 from cardbot.store.turns import LINE
+from tests.patience import SOON
 from tests.store.servers import age, forward, free_port, relaying
 
 KEY = ConversationKey(app="app-1", robot="robot", chat="cid+/==", person="王:小 明")
@@ -313,7 +314,7 @@ async def test_a_reply_dropped_during_an_adoption_is_not_handed_over_again(redis
         async with anyio.create_task_group() as tasks:
             between.reply_to_hold_back = release = anyio.Event()
             tasks.start_soon(adopt, store)
-            with anyio.fail_after(5):
+            with anyio.fail_after(SOON):
                 while between.reply_to_hold_back:
                     await anyio.lowlevel.checkpoint()
             await store.drop_reply("reply-1")
@@ -418,7 +419,7 @@ async def test_the_line_holds_across_replicas_in_order(redis_url: str) -> None:
 
     names = [f"turn {number}" for number in range(LINE)]
     async with open_redis(redis_url) as one, open_redis(redis_url) as other:
-        with anyio.fail_after(10):
+        with anyio.fail_after(SOON):
             async with anyio.create_task_group() as tasks, other.turn(KEY):
                 for number, name in enumerate(names):
                     await tasks.start(take, [one, other][number % 2], name)
@@ -439,7 +440,7 @@ async def test_the_place_of_a_dead_process_is_skipped(redis_url: str) -> None:
     ):
         await tasks.start(stand, second)
         await grow_up(redis_url, store)
-        with anyio.fail_after(5):
+        with anyio.fail_after(SOON):
             async with store.turn(KEY, lambda: pytest.fail("only the dead were in the way")):
                 # Behind it stands, at times, the one that only looks dead here and has asked again since.
                 assert head_of_line(redis_url).startswith(store.process)
@@ -452,7 +453,7 @@ async def test_who_waits_for_a_process_that_dies_gets_the_turn(redis_url: str) -
     async with open_redis(redis_url) as killed, open_redis(redis_url) as store, killed.turn(KEY):
         await grow_up(redis_url, store)
         await killed.beat()
-        with anyio.fail_after(5):
+        with anyio.fail_after(SOON):
             async with store.turn(KEY, lambda: kill(redis_url, killed)):
                 pass
 
@@ -472,7 +473,7 @@ async def test_the_place_of_a_living_process_is_not_skipped_by_a_new_one(redis_u
 async def test_a_wait_that_loses_the_server_is_reported(redis_url: str) -> None:
     between = Between(redis_url)
     async with between.url() as url, open_redis(url) as store, open_redis(redis_url) as other, other.turn(KEY):
-        with anyio.fail_after(10), pytest.raises(StoreError, match=r"Redis at 127\.0\.0\.1:\d+ failed"):
+        with anyio.fail_after(SOON), pytest.raises(StoreError, match=r"Redis at 127\.0\.0\.1:\d+ failed"):
             async with store.turn(KEY, between.cut_off):
                 pytest.fail("the other has the turn")
 
@@ -494,7 +495,7 @@ async def test_a_place_that_could_not_be_given_back_is_given_back_by_a_beat(redi
 @pytest.mark.usefixtures("hasty")
 async def test_who_waits_stands_in_line_again_when_the_server_lost_the_line(redis_url: str) -> None:
     async with open_redis(redis_url) as store, open_redis(redis_url) as other, other.turn(KEY):
-        with anyio.fail_after(5):
+        with anyio.fail_after(SOON):
             async with store.turn(KEY, lambda: forget_everything(redis_url)):
                 assert line_length(redis_url) == 1
 
@@ -507,7 +508,7 @@ async def test_a_lost_line_forms_again(redis_url: str) -> None:
             for _ in range(3):
                 await tasks.start(wait_and_stay, store)
             forget_everything(redis_url)
-            with anyio.fail_after(5):
+            with anyio.fail_after(SOON):
                 while line_length(redis_url) < 3:  # noqa: ASYNC110 - the server tells nobody
                     await anyio.sleep(0.01)
         tasks.cancel_scope.cancel()

@@ -17,6 +17,7 @@ from cardbot.web import serve
 from cardbot.web.asking import Desk, Model
 from cardbot.web.gate import Gate
 from cardbot.web.serving import listening, served
+from tests.patience import SOON
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Stand:
 
 async def until(condition: Callable[[], object]) -> None:
     """Until it is true."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(SOON):
         while not condition():  # noqa: ASYNC110  # what is waited for is on the other side of a socket
             await anyio.sleep(0.01)
 

@@ -13,6 +13,7 @@ from cardbot import events
 from cardbot.errors import FileRefused
 from cardbot.messages import FileKind, Question, Upload
 from cardbot.web import answering
+from tests.patience import SOON
 from tests.web.source import IDS, Answers, sunny
 from tests.web.stand import front_of, until, user
 
@@ -105,9 +106,10 @@ async def test_an_answer_without_a_name_yet_is_stopped_as_soon_as_it_has_one(mon
 
     source = Answers(late)
     async with front_of(source) as (_, client):
-        with anyio.move_on_after(0.2):
-            await asked(client)
-        await until(lambda: source.open)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(asked, client)
+            await until(lambda: source.open)
+            tasks.cancel_scope.cancel()
         named.set()
         await until(lambda: source.stopped)
 
@@ -158,7 +160,7 @@ async def test_silence_of_dify_is_a_timeout() -> None:
 async def test_each_answer_has_one_place_and_gives_it_back() -> None:
     source = Answers(sunny)
     async with front_of(source, places=1) as (_, client):
-        with anyio.fail_after(10):
+        with anyio.fail_after(SOON):
             async with anyio.create_task_group() as tasks:
                 for _ in range(20):
                     tasks.start_soon(asked, client)

@@ -12,6 +12,7 @@ from anyio.abc import SocketStream
 from cardbot import events
 from cardbot.messages import Question
 from cardbot.web import answering, connection, serving
+from tests.patience import SOON
 from tests.web.source import IDS, Answers, sunny
 from tests.web.stand import front_of, until, user
 
@@ -88,7 +89,7 @@ async def test_the_line_is_free_again_after_a_reader_that_takes_nothing(monkeypa
     async with front_of(source) as (address, client), asked(address, stream=True):
         await until(lambda: source.questions)
         source.happens = sunny
-        with anyio.fail_after(10):
+        with anyio.fail_after(SOON):
             await client.chat.completions.create(model="dify", messages=[user("hi")], user="ada")
 
 

@@ -15,6 +15,7 @@ from anyio.streams.text import TextReceiveStream
 
 import cardbot
 from cardbot.playground.dify import FakeDify, Script
+from tests.patience import SOON
 from tests.web.stand import talking, until, user
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +48,7 @@ async def running(env: Mapping[str, str], *options: str) -> AsyncGenerator[tuple
     async with await anyio.open_process(command, env=env, cwd=Path(env["CARDBOT_STORE"][10:]).parent) as process:
         try:
             assert process.stdout
-            with anyio.fail_after(20):
+            with anyio.fail_after(SOON):
                 address = (await TextReceiveStream(process.stdout).receive()).strip()
             async with talking(address.removesuffix("/v1"), key="key-1") as (client, _):
                 yield process, client
@@ -75,7 +76,7 @@ async def test_an_answer_under_way_is_finished_and_the_exit_is_0(number: signal.
             process.send_signal(number)
             async for chunk in stream:
                 text += chunk.choices[0].delta.content or ""
-            with anyio.fail_after(10):
+            with anyio.fail_after(SOON):
                 assert await process.wait() == 0
     assert text == TEXT * 10
 
@@ -91,7 +92,7 @@ async def test_an_answer_that_takes_too_long_is_ended_and_the_exit_is_0(tmp_path
             with pytest.raises(openai.APIError, match="being stopped"):
                 async for _ in stream:
                     pass
-            with anyio.fail_after(10):
+            with anyio.fail_after(SOON):
                 assert await process.wait() == 0
         await until(lambda: [request for request in dify.requests if request.path.endswith("/stop")])
 
@@ -150,7 +151,7 @@ async def test_an_input_that_nothing_fills_is_reported_at_the_start(tmp_path: Pa
     ):
         assert process.stderr
         said = ""
-        with anyio.fail_after(10):
+        with anyio.fail_after(SOON):
             while "dify_input_missing" not in said:
                 said += (await process.stderr.receive()).decode()
     assert "requires the input city" in said

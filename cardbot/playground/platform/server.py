@@ -253,7 +253,7 @@ class Platform:
     async def wait_for(
         self,
         condition: Callable[[], object],
-        timeout: float = 5.0,  # noqa: ASYNC109 - a block around each wait would be noise in every test
+        timeout: float = 30.0,  # noqa: ASYNC109 - a block around each wait would be noise in every test
     ) -> None:
         """Return once `condition` holds; tried whenever something is recorded. Raises TimeoutError with a summary."""
         await self._ledger.wait_for(condition, seconds=timeout)

@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from cardbot.playground.platform import Platform
 from cardbot.playground.platform.faults import Reject
 from cardbot.playground.platform.pushes import Message
+from tests.patience import SOON
 
 pytestmark = pytest.mark.anyio
 
@@ -43,7 +44,7 @@ async def listening(platform: Platform, *topics: str) -> AsyncIterator[ClientCon
 
 
 async def receive(socket: ClientConnection) -> dict[str, Any]:
-    with anyio.fail_after(5):
+    with anyio.fail_after(SOON):
         frame: dict[str, Any] = json.loads(await socket.recv())
         return frame
 

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from cardbot.playground.platform.gateway import Gateway
 from cardbot.playground.platform.ledger import Ledger
 from cardbot.playground.platform.pushes import Message, Timing
+from tests.patience import SOON
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +46,7 @@ class Side:
         return message
 
     async def until(self, condition: Any) -> None:
-        await self.ledger.wait_for(condition, seconds=5)
+        await self.ledger.wait_for(condition, seconds=SOON)
 
     async def violation(self, text: str) -> None:
         await self.until(lambda: any(text in found for found in self.ledger.violations))
@@ -59,7 +60,7 @@ async def platform(timing: Timing | None = None) -> AsyncIterator[Side]:
 
 
 async def receive(socket: ClientConnection, topic: str = TOPIC) -> dict[str, Any]:
-    with anyio.fail_after(5):
+    with anyio.fail_after(SOON):
         while True:
             frame: dict[str, Any] = json.loads(await socket.recv())
             if frame["headers"]["topic"] == topic:
@@ -109,7 +110,7 @@ async def test_ack_reaches_the_message() -> None:
     async with platform() as side, side.bot() as socket:
         message = await side.push()
         await socket.send(ack(await receive(socket)))
-        with anyio.fail_after(5):
+        with anyio.fail_after(SOON):
             await message.acked.wait()
         assert message.ack is not None
         assert message.ack["message"] == "OK"
@@ -257,7 +258,7 @@ async def test_disconnect_frame_stops_pushes_and_then_ends_tcp() -> None:
         await side.gateway.disconnect()
         assert json.loads((await receive(socket, "disconnect"))["data"]) == {"reason": "connection is expired"}
         assert (await side.push()).deliveries == 0
-        with anyio.fail_after(5), pytest.raises(ConnectionClosedError):
+        with anyio.fail_after(SOON), pytest.raises(ConnectionClosedError):
             await socket.recv()
         await side.until(lambda: side.gateway.sockets == 0)
 
@@ -275,7 +276,7 @@ async def test_after_a_disconnect_frame_the_new_connection_gets_the_pushes() -> 
 async def test_dropped_connection_ends_without_a_close_frame() -> None:
     async with platform() as side, side.bot() as socket:
         side.gateway.drop()
-        with anyio.fail_after(5), pytest.raises(ConnectionClosedError) as end:
+        with anyio.fail_after(SOON), pytest.raises(ConnectionClosedError) as end:
             await socket.recv()
         assert end.value.rcvd is None
 
@@ -284,7 +285,7 @@ async def test_zombie_answers_websocket_pings_and_says_nothing_else() -> None:
     async with platform(Timing(ping=0.05)) as side, side.bot() as socket:
         side.gateway.forget()
         assert (await side.push()).deliveries == 0
-        with anyio.fail_after(5):
+        with anyio.fail_after(SOON):
             await (await socket.ping())
         with anyio.move_on_after(0.2) as four_ping_intervals:
             await socket.recv()

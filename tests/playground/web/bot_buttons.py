@@ -26,7 +26,7 @@ FORM = [
 
 async def set_buttons(platform: Platform, buttons: list[dict[str, Any]]) -> None:
     """On the newest card, by the call that a bot makes, once the card is being written."""
-    await platform.wait_for(lambda: any(card.state == "writing" for card in platform.cards.values()), timeout=15)
+    await platform.wait_for(lambda: any(card.state == "writing" for card in platform.cards.values()))
     async with httpx.AsyncClient(base_url=platform.url, trust_env=False) as http:
         login = {"appKey": CLIENT_ID, "appSecret": CLIENT_SECRET}
         token = (await http.post("/v1.0/oauth2/accessToken", json=login)).json()["accessToken"]

@@ -10,6 +10,7 @@ import pytest
 from cardbot.playground.platform import Platform
 from cardbot.playground.platform.endpoint import Json
 from cardbot.playground.web import playground
+from tests.patience import SOON
 from tests.playground.web.bot_buttons import button, set_buttons
 from tests.playground.web.visitor import ADA, DIRECT, GROUP, visiting
 
@@ -261,4 +262,4 @@ async def test_the_server_leaves_at_once_though_a_page_is_open() -> None:
             tasks.start_soon(look, url)
             await looking.wait()
             began = anyio.current_time()
-        assert anyio.current_time() - began < 1.5
+        assert anyio.current_time() - began < SOON

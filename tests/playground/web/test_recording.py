@@ -10,6 +10,7 @@ import pytest
 from cardbot.playground.web import BadPort, playground
 from cardbot.playground.web.feed import Feed, Thing
 from cardbot.playground.web.recording import FORMAT, BadRecording, Moment, Player, create, read, record
+from tests.patience import SOON
 
 pytestmark = pytest.mark.anyio
 
@@ -62,7 +63,7 @@ async def test_a_player_shows_the_moments_and_begins_again() -> None:
     )
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(player.run)
-        with anyio.fail_after(5):
+        with anyio.fail_after(SOON):
             for _ in range(2):
                 version = 0
                 while not [thing for thing in player.feed.since(0).things if thing.kind == "card"]:

@@ -8,6 +8,8 @@ from typing import Any
 import anyio
 import httpx
 
+from tests.patience import SOON
+
 DIRECT = "cidDirectuser0001=="
 GROUP = "cidPRODUCT0001=="
 ADA = "user0001"
@@ -30,7 +32,7 @@ class Visitor:
     async def say(self, text: str, *, chat: str = DIRECT, speaker: str = ADA, **more: Any) -> None:
         (await self.act("say", text=text, chat=chat, speaker=speaker, **more)).raise_for_status()
 
-    async def until(self, condition: Callable[[], object], within: float = 25.0) -> None:
+    async def until(self, condition: Callable[[], object], within: float = SOON) -> None:
         """Return once `condition` holds."""
         with anyio.fail_after(within):
             while not condition():
