@@ -71,7 +71,7 @@ class FileRefused(CardbotError):
         self,
         message: str,
         *,
-        why: Literal["no_uploads", "wrong_type", "too_large", "too_many", "not_fetched", "not_heard"],
+        why: Literal["no_uploads", "wrong_type", "too_large", "too_many", "too_slow", "not_fetched", "not_heard"],
         limit: int = 0,
     ) -> None:
         self.why = why

@@ -91,7 +91,7 @@ class _Courier:
             with anyio.fail_after(FILE_PATIENCE):
                 return await (self._words(attachment) if _is_voice(attachment) else self._upload(attachment))
         except TimeoutError:
-            return self._failed(FileRefused(f"A file took more than {FILE_PATIENCE:.0f} s.", why="not_fetched"))
+            return self._failed(FileRefused(f"A file took more than {FILE_PATIENCE:.0f} s.", why="too_slow"))
         except CardbotError as exc:
             return self._failed(exc)
 
@@ -174,6 +174,8 @@ def _fate(error: CardbotError, texts: Texts) -> tuple[str, int]:
             return (texts.file_too_large if limit else texts.file_too_large_there), limit
         case FileRefused(why="too_many", limit=limit):
             return texts.file_too_many, limit
+        case FileRefused(why="too_slow"):
+            return texts.file_too_slow, 0
         case FileRefused(why="not_heard"):
             return texts.voice_not_heard, 0
         case FileRefused() | DingTalkError():

@@ -107,6 +107,8 @@ class Texts:
     """Dify finds it too large and does not say what its limit is."""
     file_too_many: str
     """A question may carry `{limit}` files only, and these are more."""
+    file_too_slow: str
+    """On its way from DingTalk to Dify, for longer than anybody waits."""
     file_not_fetched: str
     """DingTalk does not give the file out, or it broke off."""
     file_not_handed_on: str
@@ -171,6 +173,7 @@ ZH = Texts(
     file_too_large="⚠️ 未读取{name}：超过 {limit} MB。",
     file_too_large_there="⚠️ 未读取{name}：文件太大。",
     file_too_many="⚠️ 未读取{name}：一次最多接收 {limit} 个文件。",
+    file_too_slow="⚠️ 未读取{name}：传送时间过长，请稍后重新发送。",
     file_not_fetched="⚠️ 未读取{name}：下载失败，请重新发送。",
     file_not_handed_on="⚠️ 未读取{name}：暂时无法交给 AI 服务，请稍后重新发送。",
     voice_not_heard="⚠️ 没有听懂{name}，请用文字发送。",
@@ -232,6 +235,7 @@ EN = Texts(
     file_too_large="⚠️ Not read: {name}. More than {limit} MB.",
     file_too_large_there="⚠️ Not read: {name}. Too large.",
     file_too_many="⚠️ Not read: {name}. A question may carry at most {limit} files.",
+    file_too_slow="⚠️ Not read: {name}. It took too long; please send it again later.",
     file_not_fetched="⚠️ Not read: {name}. The download failed; please send it again.",
     file_not_handed_on="⚠️ Not read: {name}. The AI service could not take it right now; please send it again later.",
     voice_not_heard="⚠️ Not understood: {name}. Please send it as text.",

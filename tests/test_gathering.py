@@ -242,7 +242,7 @@ def test_a_file_that_takes_for_ever_is_given_up_and_the_others_are_not() -> None
     world = World(slow=lambda code: 10 * FILE_PATIENCE if code == "p1" else 1.0)
     found = gathered(message("look", *pictures(2)), world)
     assert [upload.id for upload in found.uploads] == ["p2 of ann"]
-    assert found.remarks == ("⚠️ Not read: picture 1. The download failed; please send it again.",)
+    assert found.remarks == ("⚠️ Not read: picture 1. It took too long; please send it again later.",)
 
 
 def test_cancellation_passes_and_leaves_nothing_open() -> None:

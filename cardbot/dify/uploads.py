@@ -15,8 +15,8 @@ from cardbot.ports import Download
 UPLOAD_TIMEOUT = httpx.Timeout(connect=5.0, read=60.0, write=30.0, pool=None)
 """Seconds. Our choice: after the last byte Dify puts the file into its storage, which may be far away."""
 
-TRANSCRIBE_TIMEOUT = httpx.Timeout(connect=5.0, read=120.0, write=30.0, pool=None)
-"""Seconds. Our choice: a model listens to a minute of speech before the first byte of the answer."""
+TRANSCRIBE_TIMEOUT = httpx.Timeout(connect=5.0, read=60.0, write=30.0, pool=None)
+"""Seconds. Our choice: a model has heard a minute of speech by then, and the bot still waits for the file."""
 
 _TOO_LARGE = frozenset(["file_too_large", "audio_too_large"])
 _WRONG_TYPE = frozenset(["unsupported_file_type", "file_extension_blocked"])

@@ -32,14 +32,13 @@ from tests.faults.judge import Ends, failure, owner, part, parts, whole
 App = Literal["chat", "advanced-chat"]
 
 SPEED = 60.0
-"""Characters per second at which the scripted Dify speaks. Our choice: two seconds, in which an answer has frames
-on a busy machine too."""
+"""Characters per second at which the scripted Dify speaks. Our choice: an answer of two seconds has some frames."""
 
 AT = 61
 """Characters after which an answer breaks off. Our choice: in the middle, and inside a word."""
 
-SOON = 0.05
-"""Seconds until a simulated gateway gives up. Our choice: the real 3 s add nothing but time."""
+SOON = 3.0
+"""Seconds until a gateway gives up. Seen: DingTalk's."""
 
 
 def answer_to(user: str) -> str:

@@ -6,9 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import httpx
-import pytest
-
 from cardbot.playground.dify import Pause, Script
 from cardbot.playground.dify.script import Drop, Hang, Html, Refuse
 from cardbot.playground.dify.server import Trouble
@@ -30,9 +27,9 @@ from cardbot.playground.platform.faults import (
 from cardbot.playground.platform.incoming import direct_conversation
 from cardbot.texts import EN
 from tests.desk import CREATE, UPDATE, Desk, desk
-from tests.faults.catalogue import App, answer_to, script
+from tests.faults.catalogue import SOON, App, answer_to, script
 from tests.faults.judge import Ends, Sight, failure, objections, questions, sights, whole
-from tests.faults.scene import ASKER, DIFY_PATIENCE, PATIENCE, in_haste
+from tests.faults.scene import ASKER, PATIENCE
 
 DOWNLOAD = "POST /v1.0/robot/messageFiles/download"
 
@@ -49,11 +46,8 @@ SAID = "The boat costs 9."
 PRESS, APPROVE = "form:approve", "approve"
 """The button that hands the form in, and what is typed instead of it."""
 
-BUTTONS_WITHIN = 8.0
+BUTTONS_WITHIN = 120.0
 """Seconds for the buttons of a form to appear. After that its answer is typed."""
-
-FILE_PATIENCE = 2.0
-"""Seconds that stand for the bot's own minute or two, as long as one file may take."""
 
 Act = Literal["picture", "voice", "stop", "form"]
 """A picture among words; a voice message alone; an answer that is stopped; a run that waits for a person."""
@@ -122,15 +116,6 @@ class Seen:
     typed: bool
 
 
-def hurry(patch: pytest.MonkeyPatch) -> None:
-    """Let the bots of this process give up sooner than they would."""
-    in_haste(patch)
-    patch.setattr("cardbot.gathering.FILE_PATIENCE", 2 * FILE_PATIENCE)
-    patch.setattr("cardbot.dify.uploads.UPLOAD_TIMEOUT", httpx.Timeout(FILE_PATIENCE))
-    patch.setattr("cardbot.dify.uploads.TRANSCRIBE_TIMEOUT", httpx.Timeout(FILE_PATIENCE))
-    patch.setattr("cardbot.dify.connection.GET_TIMEOUT", FILE_PATIENCE)
-
-
 def stock(platform: Platform) -> None:
     """Keep the files that messages name."""
     platform.files.update(picture=PNG, voice=VOICE)
@@ -150,10 +135,9 @@ def message(act: Act, user: str) -> Json:
 async def play(door: Door) -> Seen:
     """Everything of one case, in a world of its own."""
     async with desk(
-        platform={"latency": 0.02, "ping_interval": 0.5},
+        platform={"latency": 0.02},
         dify={"app": door.app, "file_upload": UPLOADS, "speech_to_text": True},
         DINGTALK_CARD_TEMPLATE_ID={"own": TEMPLATE_ID, "public": "public"}[door.template],
-        CARDBOT_DIFY_IDLE_SECONDS=str(DIFY_PATIENCE),
         CARDBOT_DRAIN_SECONDS=str(PATIENCE),
     ) as world:
         stock(world.platform)
@@ -266,7 +250,6 @@ NO_ADDRESS: Mapping[str, Fault] = {
 NO_FILE: Mapping[str, Delivery] = {
     "refused": Delivery(status=403),
     "dies in the middle": Delivery(dies_after=40_000),
-    "too slow": Delivery(pause=1.0),
     "leads nowhere": Delivery(redirect="http://192.0.2.1/file"),
 }
 
@@ -284,6 +267,12 @@ OF_PICTURES = [
     *(
         Door(f"file: {name}", "picture", remarked(NOT_FETCHED, _ANSWER), delivery=delivery)
         for name, delivery in NO_FILE.items()
+    ),
+    Door(
+        "file: drips",
+        "picture",
+        remarked(EN.file_too_slow.format(name=PICTURE), _ANSWER),
+        delivery=Delivery(pause=12.0),  # never so long that the next piece is given up
     ),
     Door(
         "upload: 413 and HTML",
@@ -337,8 +326,8 @@ _OFFERS: Mapping[str, tuple[Fault, float]] = {
     "refused": (Reject(400, "param.invalid"), 1),
     "refused, always": (Reject(400, "param.invalid"), math.inf),
     "no permission": (Reject(403, "Forbidden.AccessDenied.AccessTokenPermissionDenied"), math.inf),
-    "504, done": (GatewayTimeout(applied=True, after=0.05), 1),
-    "504, not done": (GatewayTimeout(applied=False, after=0.05), 1),
+    "504, done": (GatewayTimeout(applied=True, after=SOON), 1),
+    "504, not done": (GatewayTimeout(applied=False, after=SOON), 1),
     "reset, done": (ResetConnection(applied=True), 1),
     "reset, not done": (ResetConnection(applied=False), 1),
     "hangs": (HangUp(), 1),
@@ -377,7 +366,7 @@ OF_FORMS = [
         for name, fault in NO_CARD.items()
     ),
     # The card is there with the buttons of the first try, though the form has come since.
-    Door("create: 504, done", "form", approved(ASKER), faults=((CREATE, GatewayTimeout(applied=True, after=0.5), 2),)),
+    Door("create: 504, done", "form", approved(ASKER), faults=((CREATE, GatewayTimeout(applied=True, after=SOON), 2),)),
 ]
 
 DOORS = [*OF_PICTURES, *OF_VOICES, *OF_STOPS, *OF_FORMS]

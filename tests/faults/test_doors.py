@@ -8,10 +8,8 @@ from collections.abc import Mapping
 import anyio
 import pytest
 
-from tests.faults.doors import DOORS, Door, Seen, hurry, play
-
-AT_ONCE = 40
-"""Cases side by side. Our choice: they mostly wait."""
+from tests.faults.doors import DOORS, Door, Seen, play
+from tests.virtual import run_with_sockets
 
 
 @pytest.fixture(scope="module")
@@ -19,21 +17,17 @@ def seen(request: pytest.FixtureRequest) -> Mapping[int, Seen | Exception]:
     """What came of each case that a selected test asks for."""
     here = [item for item in request.session.items if isinstance(item, pytest.Function) and item.parent is request.node]
     doors = [door for item in here if isinstance(door := item.callspec.params.get("door"), Door)]
-    with pytest.MonkeyPatch.context() as patch:
-        hurry(patch)
-        return anyio.run(_play_all, doors)
+    return run_with_sockets(_play_all, doors)
 
 
 async def _play_all(doors: list[Door]) -> dict[int, Seen | Exception]:
     found: dict[int, Seen | Exception] = {}
-    room = anyio.CapacityLimiter(AT_ONCE)
 
     async def one(door: Door) -> None:
-        async with room:
-            try:
-                found[id(door)] = await play(door)
-            except Exception as broken:  # one case's failure is that test's
-                found[id(door)] = broken
+        try:
+            found[id(door)] = await play(door)
+        except Exception as broken:  # one case's failure is that test's
+            found[id(door)] = broken
 
     async with anyio.create_task_group() as tasks:
         for door in doors:

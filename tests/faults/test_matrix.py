@@ -13,13 +13,11 @@ import anyio
 import pytest
 
 from tests.faults.catalogue import ALL, OF_DIFY
-from tests.faults.scene import Case, Verdict, alone, in_haste, play
+from tests.faults.scene import Case, Verdict, alone, play
 from tests.faults.seed import SEED
+from tests.virtual import run_with_sockets
 
 PAIRS = int(os.environ.get("CARDBOT_FAULT_PAIRS", "60"))
-
-AT_ONCE = 40
-"""Cases side by side. Our choice: they mostly wait; with more, two cores are late with acknowledgements."""
 
 MUTE = {"webhook", "quota"}
 """Without a webhook there is the robot's API, whose calls count as any: in a used-up month there is no way left."""
@@ -47,21 +45,17 @@ def verdicts(request: pytest.FixtureRequest) -> Mapping[Case, Verdict | BaseExce
     """What came of each case that a selected test asks for."""
     here = [item for item in request.session.items if isinstance(item, pytest.Function) and item.parent is request.node]
     cases = [case for item in here if isinstance(case := item.callspec.params.get("case"), Case)]
-    with pytest.MonkeyPatch.context() as patch:
-        in_haste(patch)
-        return anyio.run(_play_all, cases)
+    return run_with_sockets(_play_all, cases)
 
 
 async def _play_all(cases: list[Case]) -> dict[Case, Verdict | BaseException]:
     found: dict[Case, Verdict | BaseException] = {}
-    room = anyio.CapacityLimiter(AT_ONCE)
 
     async def one(case: Case) -> None:
-        async with room:
-            try:
-                found[case] = await play(case)
-            except Exception as broken:  # one case's failure is that test's
-                found[case] = broken
+        try:
+            found[case] = await play(case)
+        except Exception as broken:  # one case's failure is that test's
+            found[case] = broken
 
     async with anyio.create_task_group() as tasks:
         for case in cases:
