@@ -61,7 +61,7 @@ def variables(kind: type[BaseSettings]) -> dict[str, Any]:
 
 
 def environment(env_file: Path | None = None) -> dict[str, str]:
-    """What the environment says, and an env file for what is not there; what is empty is not set.
+    """What the environment says, and an env file for what is not there; what is empty is not set, as in `Values.load`.
 
     Raises `SettingsError` if the file cannot be read.
     """
@@ -73,16 +73,9 @@ def environment(env_file: Path | None = None) -> dict[str, str]:
     return {name: value for source in sources for name, value in source.env_vars.items() if value}
 
 
-def is_set(name: str, env_file: Path | None = None) -> bool:
-    """Whether a variable has a value, in the environment or the env file."""
-    return name in present_in(env_file)
-
-
 def present_in(env_file: Path | None) -> set[str]:
-    """The names that are set, whether known or not."""
-    environment = EnvSettingsSource(Values, case_sensitive=True)
-    file = DotEnvSettingsSource(Values, env_file=env_file, case_sensitive=True)
-    return {name for name, value in {**file.env_vars, **environment.env_vars}.items() if value}
+    """The names that are set, whether known or not. Raises `SettingsError` as `environment`."""
+    return set(environment(env_file))
 
 
 def _unreadable(env_file: Path | None, error: Exception) -> str:

@@ -8,6 +8,7 @@ from platformdirs import user_state_path
 from pydantic import Field
 
 from cardbot.commands import NEW_WORDS
+from cardbot.errors import SettingsError
 from cardbot.forms import (
     Assistant,
     DifyAddress,
@@ -280,7 +281,7 @@ def advice(env_file: Path | None = None) -> list[str]:
     """Sentences about variables that are set and do nothing. Of a file that cannot be read, `load` speaks."""
     try:
         present = present_in(env_file)
-    except (OSError, UnicodeDecodeError):
+    except SettingsError:
         present = present_in(None)
     advice = []
     for name in sorted(present):

@@ -152,6 +152,13 @@ async def test_an_env_file_that_was_named_has_to_exist(tmp_path: Path) -> None:
     assert (code, err) == (1, "error: There is no file nowhere.env.\n")
 
 
+async def test_the_playground_says_that_an_env_file_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("# 中文\n".encode("gbk"))
+    code, out, err = await cardbot("playground", "--once", "hi", env={}, folder=tmp_path)
+    assert (code, out) == (1, "")
+    assert err == "error: .env cannot be read as UTF-8 text (UnicodeDecodeError).\n"
+
+
 async def test_a_server_that_is_no_dify_is_one_sentence(tmp_path: Path) -> None:
     async with Platform() as platform:
         env = {"DIFY_API_KEY": "app-test", "DIFY_BASE_URL": f"{platform.url}/v1"}

@@ -7,7 +7,7 @@ import pytest
 
 from cardbot.errors import SettingsError
 from cardbot.forms import AssistantNames
-from cardbot.reading import OLDER_NAMES, variables
+from cardbot.reading import OLDER_NAMES, environment, variables
 from cardbot.settings import PREFIXES, DifySettings, ServeSettings, Settings, advice
 
 ROOT = Path(__file__).parent.parent
@@ -49,6 +49,30 @@ def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytes
 def test_an_empty_variable_is_one_that_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DINGTALK_CLIENT_ID", "")
     assert Settings.load(env_file(tmp_path, **NEEDED)).client_id == "dingtest"
+
+
+def test_an_empty_variable_hides_a_value_of_the_file_from_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DINGTALK_CLIENT_ID", "")
+    path = env_file(tmp_path, **NEEDED, DINGTALK_APP_KEY="dingold")
+    assert environment(path)["DINGTALK_CLIENT_ID"] == Settings.load(path).client_id
+    assert advice(path) == [
+        "DINGTALK_APP_KEY is a name of older guides and does nothing: DINGTALK_CLIENT_ID is set, so remove it."
+    ]
+
+
+@pytest.mark.parametrize("empty", ["", "DINGTALK_CLIENT_ID=\n", "DINGTALK_CLIENT_ID\n"])
+def test_what_is_empty_in_the_file_too_is_missing_whoever_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty: str
+) -> None:
+    monkeypatch.setenv("DINGTALK_CLIENT_ID", "")
+    path = env_file(tmp_path, empty, DINGTALK_APP_KEY="dingold")
+    assert "DINGTALK_CLIENT_ID" not in environment(path)
+    assert advice(path) == [
+        "DINGTALK_APP_KEY is a name of older guides and does nothing: set DINGTALK_CLIENT_ID instead."
+    ]
+    assert "DINGTALK_CLIENT_ID is missing" in problems(path)[0]
 
 
 def test_a_file_that_does_not_exist_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

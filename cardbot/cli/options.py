@@ -67,6 +67,16 @@ def _chosen(named: Mapping[str, _T], name: str, *, what: str) -> _T:
     return named[name]
 
 
+def is_set(name: str, env_file: Path) -> bool:
+    """Whether a variable has a value, or the end of the program if the env file cannot be read."""
+    from cardbot.reading import environment
+
+    try:
+        return name in environment(env_file)
+    except SettingsError as exc:
+        stop(str(exc))
+
+
 def load(kind: "type[_V]", env_file: Path) -> "_V":
     """The settings, or the end of the program with a line for each problem."""
     return _checked(lambda: kind.load(env_file), env_file)

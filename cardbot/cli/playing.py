@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 
-from cardbot.cli.options import DEFAULT_ENV_FILE, EnvFile, load
+from cardbot.cli.options import DEFAULT_ENV_FILE, EnvFile, is_set, load
 from cardbot.cli.terminal import check_question, first, run_async, say, stop
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ def playground(
 ) -> None:
     """Try the robot in the browser without any account; DIFY_API_KEY makes your own Dify app answer."""
     from cardbot.logs import set_up
-    from cardbot.reading import is_set
     from cardbot.settings import DifySettings
 
     if once is not None:
@@ -38,7 +37,7 @@ def playground(
     if record and replay:
         stop("--record goes without --replay: one keeps a run, the other shows one.")
     set_up("ERROR")
-    dify = load(DifySettings, env_file) if is_set("DIFY_API_KEY", env_file) and not replay else None
+    dify = load(DifySettings, env_file) if not replay and is_set("DIFY_API_KEY", env_file) else None
     chosen = dify.language if dify and is_set("CARDBOT_LANGUAGE", env_file) else None
     try:
         if once is not None:
