@@ -56,20 +56,19 @@ class Inbox:
         return receivers
 
     def _receive(self, frame_id: str, data: Mapping[str, Any]) -> None:
-        """Take one pushed message. Its acknowledgement is out; the work happens elsewhere."""
-        try:
-            incoming = wire.incoming(data, robot_code=self._settings.robot)
-        except UnreadableMessage as exc:
-            log.error("message_unreadable", error=str(exc))
-            return
-        self._start(partial(self._answer, frame_id, incoming), incoming)
+        """Take one pushed message."""
+        self._take(frame_id, partial(wire.incoming, data, robot_code=self._settings.robot))
 
     def _receive_asked(self, names: AssistantNames, frame_id: str, data: Mapping[str, Any]) -> None:
-        """The same for a request of an AI assistant."""
+        """Take one request of an AI assistant."""
+        robot, now = self._settings.robot, time.time()
+        read = partial(assistant.incoming, data, frame_id=frame_id, names=names, robot_code=robot, now=now)
+        self._take(frame_id, read)
+
+    def _take(self, frame_id: str, read: Callable[[], Incoming]) -> None:
+        """Answer what can be read. Its acknowledgement is out; the work happens elsewhere."""
         try:
-            incoming = assistant.incoming(
-                data, frame_id=frame_id, names=names, robot_code=self._settings.robot, now=time.time()
-            )
+            incoming = read()
         except UnreadableMessage as exc:
             log.error("message_unreadable", error=str(exc))
             return

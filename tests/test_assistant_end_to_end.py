@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from cardbot.bot import Bot
 from cardbot.dingtalk import assistant
@@ -42,6 +43,17 @@ async def test_a_run_that_is_pushed_again_is_answered_once() -> None:
         await there.platform.wait_for(lambda: len(there.platform.replies) == 2)
         asked_of_dify = [request for request in there.dify.requests if request.path.endswith("/chat-messages")]
         assert len(asked_of_dify) == 2
+
+
+async def test_what_cannot_be_read_is_told_in_the_log_and_costs_nothing_else() -> None:
+    with capture_logs() as logs:
+        async with desk(CARDBOT_ASSISTANT="on") as there:
+            await there.platform.push({"msgtype": None})
+            await there.platform.invoke({})
+            await there.platform.ask_assistant("hello")
+            await there.platform.say("hello")
+            await there.ended(2)
+    assert [entry["event"] for entry in logs].count("message_unreadable") == 2
 
 
 async def test_who_is_not_on_the_list_is_told_so_by_the_assistant() -> None:
