@@ -1,13 +1,14 @@
 """Keeps the month's calls in the store, where other replicas, the next start and `cardbot usage` find them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 import anyio
 import structlog
 
 from cardbot.budget import Budget, Count, month_at
-from cardbot.errors import StoreError
+from cardbot.errors import CardbotError, StoreError
 from cardbot.ports import Store, Usage
 
 SAVE_EVERY = 5.0
@@ -15,6 +16,36 @@ SAVE_EVERY = 5.0
 without knowing of the others; a write for each call would cost more than the call."""
 
 log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def counted(
+    opening: Callable[[], AbstractAsyncContextManager[Store]], *, wall: Callable[[], float] = time.time
+) -> AsyncGenerator[Callable[[], None]]:
+    """Yields what to call for each call that DingTalk counts, in a program beside the bot.
+
+    The store is opened beside the block, which never waits for it. One that fails costs a warning and the count.
+    """
+    budget = Budget()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_keep_to_the_end, budget, opening, wall)
+        yield lambda: budget.call(wall())
+        tasks.cancel_scope.cancel()
+
+
+async def _keep_to_the_end(
+    budget: Budget, opening: Callable[[], AbstractAsyncContextManager[Store]], wall: Callable[[], float]
+) -> None:
+    try:
+        async with AsyncExitStack() as stack:
+            with anyio.CancelScope(shield=True):  # a short block is over before; a store bounds its opening itself
+                store = await stack.enter_async_context(opening())
+            try:
+                await keep_count(budget, store, wall=wall)
+            finally:
+                await save_count(budget, store, wall=wall)
+    except CardbotError as exc:
+        log.warning("store_failed", error=str(exc), effect="calls may be missing in `cardbot usage`")
 
 
 async def keep_count(budget: Budget, store: Store, *, wall: Callable[[], float] = time.time) -> None:

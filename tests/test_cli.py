@@ -4,6 +4,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from cardbot.playground.platform.faults import HangUp
 from cardbot.store.sqlite import open_sqlite
 from cardbot.texts import EN
 from tests.desk import ELSEWHERE
+from tests.faults.processes import START
 from tests.patience import SOON
 
 pytestmark = pytest.mark.anyio
@@ -337,6 +339,7 @@ def sender_for(platform: Platform) -> dict[str, str]:
         "DINGTALK_CLIENT_ID": "dingtest",
         "DINGTALK_CLIENT_SECRET": "secret",
         "DINGTALK_OPENAPI_ENDPOINT": platform.url,
+        "CARDBOT_STORE": "memory:",  # or it would be counted in the state folder of whoever runs the tests
     }
 
 
@@ -433,6 +436,73 @@ async def test_send_tells_what_became_of_ids_that_the_output_has_no_letters_for(
         code, out, err = await cardbot("send", "--user", "李雷", "hi", env=env, folder=tmp_path)
     assert (code, err) == (0, "1 of 1 reached.\n")
     assert out.split() == ["user", r"\u674e\u96f7", "delivered"]
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def shared_store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A store that several processes may use at once."""
+    return str(request.getfixturevalue("redis_url")) if request.param == "redis" else f"sqlite:///{tmp_path}/cardbot.db"
+
+
+async def test_what_is_sent_is_counted_beside_a_running_bot_and_other_sends(shared_store: str, tmp_path: Path) -> None:
+    store = robot_with(shared_store)
+    async with Platform(monthly=1000) as platform, FakeDify(api_key="app-test") as dify:
+        people = [f"user{number:04}" for number in range(50)]
+        platform.users.update(people)
+        async with await anyio.open_process(
+            [sys.executable, "-m", "cardbot", "run"],
+            env={**QUIET, **run_settings(platform, dify, tmp_path), **store},
+            cwd=tmp_path,
+        ) as bot:
+            await platform.wait_for(lambda: platform.connections, timeout=START)
+            await platform.say("hello")
+            await platform.wait_for(lambda: [card for card in platform.cards.values() if card.state is State.DONE])
+            async with anyio.create_task_group() as tasks:
+                for _ in range(3):
+                    command = ("send", "--user", ",".join(people), "hi")
+                    tasks.start_soon(partial(cardbot, *command, env={**sender_for(platform), **store}, folder=tmp_path))
+            bot.terminate()
+            assert await bot.wait() == 0
+        assert len(platform.replies) == 3 * 3
+        assert platform.calls_left is not None
+        _, out, _ = await cardbot("usage", env=store, folder=tmp_path)
+        assert out.splitlines()[1] == f"  calls so far        {1000 - platform.calls_left:>9}"
+
+
+@pytest.mark.parametrize(
+    ("store", "says"),
+    [
+        ("sqlite:///no.folder/cardbot.db", "no.folder"),
+        ("redis://127.0.0.1:1/0", "127.0.0.1:1"),
+        ("somewhere", "CARDBOT_STORE must be"),
+    ],
+)
+async def test_a_store_that_cannot_be_opened_keeps_no_message_from_being_sent(
+    store: str, says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "no.folder").touch()
+    async with Platform() as platform:
+        platform.users.add("user0001")
+        env = {**sender_for(platform), **robot_with(store)}
+        code, out, err = await cardbot("send", "--user", "user0001", "Fire!", env=env, folder=tmp_path)
+        assert [reply.text for reply in platform.replies] == ["Fire!"]
+    assert (code, out.split()) == (0, ["user", "user0001", "delivered"])
+    warning, reached = err.splitlines()
+    assert says in warning
+    assert reached == "1 of 1 reached."
+
+
+async def test_with_the_budget_spent_a_message_is_sent_and_counted(tmp_path: Path) -> None:
+    await spend(tmp_path / "cardbot.db", calls=100, answers=20)
+    env = robot_with(f"sqlite:///{tmp_path}/cardbot.db", CARDBOT_MONTHLY_CALLS="100")
+    async with Platform() as platform:
+        platform.users.add("user0001")
+        code, _, err = await cardbot(
+            "send", "--user", "user0001", "hi", env={**sender_for(platform), **env}, folder=tmp_path
+        )
+    assert (code, err) == (0, "1 of 1 reached.\n")
+    _, out, _ = await cardbot("usage", env=env, folder=tmp_path)
+    assert out.splitlines()[1] == "  calls so far              101 of 100"
 
 
 async def test_a_run_is_recorded_or_shown_but_not_both(tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
 """The count and the store, in virtual time."""
 
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
+from functools import partial
 
 import anyio
+from structlog.testing import capture_logs
 
 from cardbot.budget import Budget
-from cardbot.counting import SAVE_EVERY, keep_count, save_count
+from cardbot.counting import SAVE_EVERY, counted, keep_count, save_count
 from cardbot.errors import StoreError
-from cardbot.ports import Usage
+from cardbot.ports import Store, Usage
 from cardbot.store.memory import MemoryStore
 from tests.virtual import in_virtual_time
 
@@ -99,4 +103,87 @@ async def test_cancelled_while_it_saves_nothing_is_counted_twice() -> None:
     with anyio.move_on_after(SAVE_EVERY + 0.5):
         await keep_count(budget, store, wall=lambda: NOVEMBER)
     await save_count(budget, store, wall=lambda: NOVEMBER)
+    assert (await store.usage("2026-11")).calls == 1
+
+
+# Beside the bot.
+
+
+@asynccontextmanager
+async def opened(store: Store, *, after: float = 0.0, fails: str = "") -> AsyncGenerator[Store]:
+    """Takes its time, or fails then; or on leaving."""
+    await anyio.sleep(after)
+    if fails == "to open":
+        raise StoreError("no disk")
+    try:
+        yield store
+    finally:
+        if fails == "to close":
+            raise StoreError("no disk")
+
+
+def counting(
+    opening: Callable[[], AbstractAsyncContextManager[Store]],
+) -> AbstractAsyncContextManager[Callable[[], None]]:
+    return counted(opening, wall=lambda: NOVEMBER)
+
+
+@in_virtual_time
+async def test_beside_the_bot_what_is_counted_is_in_the_store_at_the_end_of_the_block() -> None:
+    store = MemoryStore()
+    await store.spend("2026-11", calls=10, answers=2)
+    async with counting(partial(opened, store)) as billed:
+        billed()
+        billed()
+    usage = await store.usage("2026-11")
+    assert (usage.calls, usage.answers) == (12, 2)
+
+
+@in_virtual_time
+async def test_a_block_that_lasts_is_saved_while_it_does_for_it_may_be_killed() -> None:
+    store = MemoryStore()
+    async with counting(partial(opened, store)) as billed:
+        billed()
+        await anyio.sleep(SAVE_EVERY + 0.1)
+        assert (await store.usage("2026-11")).calls == 1
+        billed()
+    assert (await store.usage("2026-11")).calls == 2
+
+
+@in_virtual_time
+async def test_a_store_that_opens_late_holds_nothing_up_and_misses_nothing() -> None:
+    store, began = MemoryStore(), anyio.current_time()
+    async with counting(partial(opened, store, after=3)) as billed:
+        billed()
+        assert anyio.current_time() == began
+    assert (await store.usage("2026-11")).calls == 1
+
+
+@in_virtual_time
+async def test_a_block_that_is_cancelled_is_counted_nevertheless() -> None:
+    store = MemoryStore()
+    with anyio.move_on_after(2):
+        async with counting(partial(opened, store)) as billed:
+            billed()
+            await anyio.sleep_forever()
+    assert (await store.usage("2026-11")).calls == 1
+
+
+@in_virtual_time
+async def test_a_store_that_cannot_be_opened_costs_one_warning() -> None:
+    with capture_logs() as logs:
+        async with counting(partial(opened, MemoryStore(), fails="to open")) as billed:
+            billed()
+            await anyio.sleep(3 * SAVE_EVERY)
+            billed()
+    assert [(entry["event"], entry["error"]) for entry in logs] == [("store_failed", "no disk")]
+
+
+@in_virtual_time
+async def test_a_store_that_fails_as_it_is_closed_does_not_end_the_program() -> None:
+    store = MemoryStore()
+    with capture_logs() as logs:
+        async with counting(partial(opened, store, fails="to close")) as billed:
+            billed()
+    assert [entry["event"] for entry in logs] == ["store_failed"]
     assert (await store.usage("2026-11")).calls == 1

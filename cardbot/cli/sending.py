@@ -2,14 +2,17 @@
 
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import typer
+from rich.markup import escape
 
 from cardbot.cli.options import DEFAULT_CONFIG, DEFAULT_ENV_FILE, ConfigFile, EnvFile, settings_of
 from cardbot.cli.terminal import print_lines, run_async, say
+from cardbot.errors import SettingsError
 
 if TYPE_CHECKING:
     from cardbot.robots import Configuration
@@ -30,9 +33,11 @@ def send(
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Send a message to people and groups; a line for each tells what became of it. Exits 1 unless all were reached."""
+    from cardbot.counting import counted
     from cardbot.dingtalk.deliveries import Delivery, Outcome, Report, distinct, table
     from cardbot.dingtalk.outbox import Sender
     from cardbot.logs import set_up
+    from cardbot.store import open_store
 
     users = distinct(id_ for ids in user or () for id_ in ids.split(","))
     chats = distinct(chat or ())
@@ -42,13 +47,14 @@ def send(
     if not text.strip():
         raise typer.BadParameter("the text is empty.")
     settings = _robot_of(robot, config, env_file)
+    opening = partial(open_store, _store(env_file))
     set_up("WARNING")
     settled: dict[tuple[str, str], Delivery] = {}
 
     async def deliver() -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel_on_sigterm, tasks.cancel_scope)
-            async with Sender(settings) as sender:
+            async with counted(opening) as billed, Sender(settings, billed=billed) as sender:
                 await sender.send(
                     text,
                     users=users,
@@ -79,6 +85,18 @@ def _robot_of(robot: str, config: Path, env_file: Path) -> "DingTalkSettings":
         return {one.name: one.settings for one in found.robots}
 
     return settings_of(robot, DingTalkSettings, robots, what="as which robot", config=config, env_file=env_file)
+
+
+def _store(env_file: Path) -> str:
+    """Where the calls are counted. What is wrong with it keeps no message from being sent."""
+    from cardbot.settings import StoreSettings
+
+    try:
+        return StoreSettings.load(env_file).store
+    except SettingsError as exc:
+        for problem in exc.problems:
+            say(f"[yellow]note:[/] {escape(problem)} The calls of this message are not counted.")
+        return "memory:"
 
 
 async def _cancel_on_sigterm(scope: anyio.CancelScope) -> None:

@@ -124,12 +124,20 @@ class Sender(Outbox):
         report = await sender.send("**Lunch** is ready", users=["user0001"])
     """
 
-    def __init__(self, settings: DingTalkSettings, *, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        settings: DingTalkSettings,
+        *,
+        patience: Patience | None = None,
+        billed: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`billed` is called for each call that counts against the organisation's month."""
         api = OpenApi(
             client_id=settings.client_id,
             client_secret=settings.client_secret.get_secret_value(),
             robot_code=settings.robot,
             endpoint=settings.openapi_endpoint,
+            billed=billed,
         )
         super().__init__(api, patience=patience)
 
