@@ -37,6 +37,11 @@ class OpenReply:
     plain: str | None = None
     """What is about to be said in a plain reply, because no card takes it. The card is not to be touched any more."""
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether its last text is known, and there is nothing more to wait for or to stop."""
+        return self.ending is not None or self.plain is not None
+
     def to_json(self) -> str:
         """One line of JSON. It holds the session webhook: whoever can read the store may write to the chat.
 

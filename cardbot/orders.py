@@ -9,13 +9,13 @@ import structlog
 from cardbot.commands import Command
 from cardbot.conversations import begin_anew
 from cardbot.desk import Desk, speaker
-from cardbot.errors import StoreError
+from cardbot.errors import StoreError, UnreadableReply
 from cardbot.form_reply import waiting_in
 from cardbot.messages import Incoming
 from cardbot.open_reply import OpenReply
 from cardbot.ports import STOP
 from cardbot.reply import resume
-from cardbot.words import Word
+from cardbot.words import Ear, Word
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +30,7 @@ async def obey(command: Command, incoming: Incoming, desk: Desk, *, new_words: C
             words = " / ".join(new_words)
             await tell(incoming, desk.texts.help.format(new=words), desk)
         case Command.STOP:
-            word = Word(speaker(incoming), action=STOP, at=incoming.created_at)
-            if not await desk.words.say(desk.address(incoming), word):
+            if not await _stop(incoming, desk):
                 await tell(incoming, desk.texts.nothing_to_stop, desk)
         case Command.NONE:
             pass
@@ -57,6 +56,41 @@ async def fills_in(incoming: Incoming, desk: Desk) -> bool:
         if await desk.words.say(wanted.reply_id, word):
             return True
     return False
+
+
+async def _stop(incoming: Incoming, desk: Desk) -> bool:
+    """Stop what this person is being answered in this chat, by whichever process. Returns whether that is anything."""
+    word = Word(speaker(incoming), action=STOP, at=incoming.created_at)
+    here = desk.words.say_here(desk.address(incoming), word)
+    elsewhere = await _answered_elsewhere(incoming, word, desk)
+    for reply_id in elsewhere:
+        await desk.words.press(reply_id, word)
+    return here or bool(elsewhere)
+
+
+async def _answered_elsewhere(incoming: Incoming, word: Word, desk: Desk) -> list[str]:
+    """The answers of other processes that a word said in this chat is meant for, by the ids of their replies."""
+    try:
+        replies = await desk.store.replies_elsewhere()
+    except StoreError as exc:  # then no word reaches another process either
+        log.error("replies_elsewhere_not_read", error=str(exc))
+        return []
+    found: list[str] = []
+    for reply_id, record in replies.items():
+        try:
+            reply = OpenReply.from_json(record)
+        except UnreadableReply as exc:
+            log.error("open_reply_unreadable", reply=reply_id, error=str(exc))
+            continue
+        same_conversation = desk.address(reply.incoming) == desk.address(incoming)
+        if same_conversation and not reply.is_ending and _hears(reply, word):
+            found.append(reply_id)
+    return found
+
+
+def _hears(reply: OpenReply, word: Word) -> bool:
+    """Whether it is meant for this answer: the ear in the other process decides in the same way."""
+    return Ear(reply.incoming.created_at, speaker(reply.incoming)).hear(word)
 
 
 async def _renew(incoming: Incoming, desk: Desk) -> str:

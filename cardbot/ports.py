@@ -282,6 +282,10 @@ class Store(Protocol):
         """
         ...
 
+    async def replies_elsewhere(self) -> dict[str, str]:
+        """The open replies that are not this process's own: records by reply id. They stay whose they are."""
+        ...
+
     async def post(self, address: str, word: str) -> None:
         """Leave a word for whichever process asks for words to this address. It is thrown away after 60 s."""
         ...

@@ -128,9 +128,14 @@ class Words:
                 if not self._ears[address]:
                     del self._ears[address]
 
+    def say_here(self, address: str, word: Word) -> bool:
+        """Say something to the answers of this process alone. Never waits. Returns whether one of them hears it."""
+        heard = [ear.hear(word) for ear in self._ears.get(address, [])]
+        return any(heard)
+
     async def say(self, address: str, word: Word) -> bool:
         """Returns whether somebody hears it, or one of the other processes may."""
-        if self._bring(address, word):
+        if self.say_here(address, word):
             return True
         if not self._alone:
             await self._post(address, word)
@@ -138,7 +143,7 @@ class Words:
 
     async def press(self, reply_id: str, word: Word) -> None:
         """Say something to one answer, wherever it is: a process that began a moment ago is not known yet."""
-        if not self._bring(reply_id, word):
+        if not self.say_here(reply_id, word):
             await self._post(reply_id, word)
 
     async def _post(self, address: str, word: Word) -> None:
@@ -171,10 +176,6 @@ class Words:
                 continue
             for address, word in found:
                 try:
-                    self._bring(address, Word.from_json(word))
+                    self.say_here(address, Word.from_json(word))
                 except StoreError as exc:  # the others are taken out of the store by now
                     log.error("word_unreadable", error=str(exc))
-
-    def _bring(self, address: str, word: Word) -> bool:
-        heard = [ear.hear(word) for ear in self._ears.get(address, [])]
-        return any(heard)

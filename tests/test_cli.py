@@ -438,12 +438,6 @@ async def test_send_tells_what_became_of_ids_that_the_output_has_no_letters_for(
     assert out.split() == ["user", r"\u674e\u96f7", "delivered"]
 
 
-@pytest.fixture(params=["sqlite", "redis"])
-def shared_store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A store that several processes may use at once."""
-    return str(request.getfixturevalue("redis_url")) if request.param == "redis" else f"sqlite:///{tmp_path}/cardbot.db"
-
-
 async def test_what_is_sent_is_counted_beside_a_running_bot_and_other_sends(shared_store: str, tmp_path: Path) -> None:
     store = robot_with(shared_store)
     async with Platform(monthly=1000) as platform, FakeDify(api_key="app-test") as dify:

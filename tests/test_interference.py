@@ -10,10 +10,13 @@ from cardbot.playground.dify.script import Script
 from cardbot.playground.platform.cards import Card, State
 from cardbot.texts import EN
 from tests.desk import Desk, desk
+from tests.faults.processes import START
 
 pytestmark = pytest.mark.anyio
 
 LONG = Script(text="word " * 400, chunk=5, cps=40)
+ENDLESS = Script(text="word " * 5000, chunk=5, cps=40)
+"""Ends within no test, however slow the machine is."""
 
 
 async def growing(there: Desk) -> Card:
@@ -136,6 +139,42 @@ async def test_a_press_that_comes_to_another_process_stops_the_answer_too(tmp_pa
             await there.platform.click(card, "stop", user=card.space.rpartition(".")[2])
         await there.ended(len(people))
         assert all(card.content.endswith(EN.stopped) for card in there.platform.cards.values())
+        there.leave.set()
+
+
+async def test_a_stop_that_is_typed_reaches_an_answer_of_another_process(shared_store: str) -> None:
+    """As above, eight stops miss their process but for one time in 256."""
+    async with desk(CARDBOT_STORE=shared_store) as there, anyio.create_task_group() as tasks:
+        tasks.start_soon(Bot(there.settings).run, there.leave)
+        await there.platform.wait_for(lambda: there.platform.connections == 2, timeout=START)
+        there.dify.default = ENDLESS
+        people = [f"user{number:04}" for number in range(8)]
+        for person in people:
+            await there.platform.say("tell me", user=person)
+        await there.platform.wait_for(
+            lambda: len([card for card in there.platform.cards.values() if card.content]) == len(people), timeout=START
+        )
+        for person in people:
+            await there.platform.say("/stop", user=person)
+        await there.ended(len(people), within=START)
+        assert all(card.content.endswith(EN.stopped) for card in there.platform.cards.values())
+        assert there.platform.replies == [], "nobody needs to be told what the card shows"
+        there.leave.set()
+
+
+async def test_who_has_nothing_to_stop_is_told_so_by_either_of_two_processes(shared_store: str) -> None:
+    async with desk(CARDBOT_STORE=shared_store) as there, anyio.create_task_group() as tasks:
+        tasks.start_soon(Bot(there.settings).run, there.leave)
+        await there.platform.wait_for(lambda: there.platform.connections == 2, timeout=START)
+        there.dify.default = ENDLESS
+        await there.platform.say("tell me")
+        await there.platform.wait_for(lambda: there.platform.cards, timeout=START)
+        people = [f"other{number:04}" for number in range(8)]
+        for person in people:
+            await there.platform.say("/stop", user=person)
+        await there.platform.wait_for(lambda: len(there.platform.replies) == len(people), timeout=START)
+        assert {reply.text for reply in there.platform.replies} == {EN.nothing_to_stop}
+        assert there.spinning, "somebody else's answer goes on"
         there.leave.set()
 
 

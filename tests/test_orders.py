@@ -1,22 +1,24 @@
 """Stop, forms that wait for a person, and commands: the story of one message when somebody interferes."""
 
 import time
+from collections.abc import Collection
 from dataclasses import replace
 
 import anyio
 
 from cardbot.commands import Command
-from cardbot.errors import DifyRejected, DifyUnreachable
+from cardbot.errors import DifyRejected, DifyUnreachable, StoreError
 from cardbot.events import Event, FormRequested, Identified, MessageEnded, Remark, RunFinished, RunPaused, TextDelta
 from cardbot.messages import Attachment, FileKind, Incoming
 from cardbot.open_reply import OpenReply
 from cardbot.orders import fills_in, obey
 from cardbot.ports import STOP
 from cardbot.reply import STOPPING, reply, resume
+from cardbot.store.memory import MemoryStore
 from cardbot.texts import EN
 from cardbot.words import Word
-from tests.story import CHAT, HELLO, Source, World
-from tests.values import DIRECT, GROUP, direct
+from tests.story import CHAT, HELLO, Screen, Source, World
+from tests.values import DIRECT, GROUP, desk_of, direct
 from tests.virtual import in_virtual_time
 
 ADA = "user0001"
@@ -467,3 +469,151 @@ class TestCommands:
             await obey(Command.STOP, direct(text="/stop"), world.desk, new_words=[])
         assert world.screen.replies == []
         assert world.screen.cards[0].final == ("done", f"0 1\n\n{EN.stopped}")
+
+
+class Side(MemoryStore):
+    """What one of two processes sees of a store that they share."""
+
+    lasts = True
+
+    def __init__(self, other: "Side | None" = None) -> None:
+        super().__init__()
+        self.replies: dict[str, tuple[Side, str]] = other.replies if other else {}
+        self.away = False
+        self._posted: MemoryStore = other._posted if other else MemoryStore()
+
+    async def keep_reply(self, reply_id: str, record: str) -> None:
+        self.replies[reply_id] = (self, record)
+
+    async def drop_reply(self, reply_id: str) -> None:
+        self.replies.pop(reply_id, None)
+
+    async def replies_elsewhere(self) -> dict[str, str]:
+        if self.away:
+            raise StoreError("away")
+        return {reply_id: record for reply_id, (side, record) in self.replies.items() if side is not self}
+
+    async def post(self, address: str, word: str) -> None:
+        await self._posted.post(address, word)
+
+    async def collect(self, addresses: Collection[str]) -> list[tuple[str, str]]:
+        return await self._posted.collect(addresses)
+
+
+class Process:
+    """One of two that answer for the same robot."""
+
+    def __init__(self, says: list[Event | Exception], *, beside: "Process | None" = None) -> None:
+        self.screen = Screen()
+        self.side: Side = Side(beside.side if beside else None)
+        self.desk = desk_of(source=Source(says), cards=self.screen, webhook=self.screen, store=self.side)
+        self.desk.words.share(2)
+
+    async def stop(self, incoming: Incoming = DIRECT) -> None:
+        """Somebody writes it a moment after everything else; its text is not looked at any more."""
+        incoming = replace(incoming, text="/stop", created_at=incoming.created_at + 1)
+        await obey(Command.STOP, incoming, self.desk, new_words=[])
+
+
+class TestStopWithSeveralProcesses:
+    @in_virtual_time
+    async def test_an_answer_of_another_process_is_stopped_and_nothing_more_is_said(self) -> None:
+        here = Process([])
+        there = Process(LONG, beside=here)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(there.desk.words.keep_collecting)
+            async with anyio.create_task_group() as answers:
+                answers.start_soon(reply, DIRECT, there.desk)
+                await anyio.sleep(3.5)
+                await here.stop()
+            tasks.cancel_scope.cancel()
+        [card] = there.screen.cards
+        assert card.texts[-1].endswith(EN.stopped)
+        assert here.screen.replies == there.screen.replies == []
+
+    @in_virtual_time
+    async def test_one_answer_here_and_one_there_are_both_stopped(self) -> None:
+        here = Process(LONG)
+        there = Process(LONG, beside=here)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(there.desk.words.keep_collecting)
+            async with anyio.create_task_group() as answers:
+                answers.start_soon(reply, DIRECT, here.desk)
+                answers.start_soon(reply, direct(message_id="msg-2"), there.desk)
+                await anyio.sleep(3.5)
+                await here.stop()
+            tasks.cancel_scope.cancel()
+        shown = [card.texts[-1] for process in (here, there) for card in process.screen.cards]
+        assert [text.endswith(EN.stopped) for text in shown] == [True, True]
+
+    @in_virtual_time
+    async def test_nothing_under_way_anywhere_is_told(self) -> None:
+        here = Process([])
+        there = Process(HELLO, beside=here)
+        await here.stop()
+        await reply(DIRECT, there.desk)
+        await here.stop()
+        assert here.screen.replies == [EN.nothing_to_stop] * 2
+
+    @in_virtual_time
+    async def test_an_answer_of_another_person_or_chat_there_is_none_to_stop(self) -> None:
+        here = Process([])
+        there = Process(HELLO, beside=here)
+        bob = replace(GROUP, sender=replace(GROUP.sender, staff_id="user0002"))
+        for process in (here, there):
+            process.desk = replace(process.desk, session="chat")
+        async with anyio.create_task_group() as answers:
+            answers.start_soon(reply, GROUP, there.desk)
+            await anyio.sleep(2.5)
+            await here.stop(bob)
+            await here.stop(DIRECT)
+        assert here.screen.replies == [EN.nothing_to_stop] * 2
+        assert there.screen.cards[0].final == ("done", "Hello")
+
+    @in_virtual_time
+    async def test_a_question_that_was_written_after_the_stop_is_not_stopped_there(self) -> None:
+        here = Process([])
+        there = Process(HELLO, beside=here)
+        async with anyio.create_task_group() as answers:
+            answers.start_soon(reply, direct(created_at=DIRECT.created_at + 2), there.desk)
+            await anyio.sleep(2.5)
+            await here.stop()
+        assert here.screen.replies == [EN.nothing_to_stop]
+
+    @in_virtual_time
+    async def test_an_answer_whose_last_text_is_on_its_way_there_is_none_to_stop(self) -> None:
+        here = Process([])
+        there = Process(HELLO, beside=here)
+        there.screen.finish_seconds = 3
+        async with anyio.create_task_group() as answers:
+            answers.start_soon(reply, DIRECT, there.desk)
+            await anyio.sleep(6)
+            assert there.side.replies, "it is still open"
+            await here.stop()
+        assert here.screen.replies == [EN.nothing_to_stop]
+
+    @in_virtual_time
+    async def test_a_record_of_another_version_costs_no_other_answer_its_stop(self) -> None:
+        here = Process([])
+        there = Process(LONG, beside=here)
+        await there.side.keep_reply("r-0", '{"of": "another version"}')
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(there.desk.words.keep_collecting)
+            async with anyio.create_task_group() as answers:
+                answers.start_soon(reply, DIRECT, there.desk)
+                await anyio.sleep(3.5)
+                await here.stop()
+            tasks.cancel_scope.cancel()
+        assert here.screen.replies == []
+        assert there.screen.cards[0].texts[-1].endswith(EN.stopped)
+
+    @in_virtual_time
+    async def test_a_store_that_is_away_keeps_nobody_from_stopping_what_is_here(self) -> None:
+        here = Process(LONG)
+        async with anyio.create_task_group() as answers:
+            answers.start_soon(reply, DIRECT, here.desk)
+            await anyio.sleep(3.5)
+            here.side.away = True
+            await here.stop()
+        assert here.screen.cards[0].final == ("done", f"0 1\n\n{EN.stopped}")
+        assert here.screen.replies == []

@@ -115,6 +115,10 @@ class MemoryStore:
         """Nothing: no other process keeps its replies here."""
         return {}
 
+    async def replies_elsewhere(self) -> dict[str, str]:
+        """Nothing, for the same reason."""
+        return {}
+
     async def post(self, address: str, word: str) -> None:
         """Leave a word for this process itself: nobody else can find it."""
         now = self._timer()

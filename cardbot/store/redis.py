@@ -142,6 +142,15 @@ class RedisStore:
         self._handed |= new.keys()
         return new
 
+    async def replies_elsewhere(self) -> dict[str, str]:
+        """The open replies of the app's other processes, dead ones included: records by reply id."""
+        with translated(self._where):
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                for name in self._replies:
+                    pipeline.hgetall(name)
+                keepers, records = await pipeline.execute()
+        return {reply_id: record for reply_id, record in records.items() if keepers.get(reply_id) != self.process}
+
     async def post(self, address: str, word: str) -> None:
         """Leave a word for whichever process asks for words to this address."""
         token = uuid4().hex

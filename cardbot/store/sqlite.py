@@ -104,6 +104,10 @@ class SqliteStore:
         of = partial(queries.adopt_replies, process=self.process, app=self._app)
         return await self._run(partial(of, living=self._sign.living, now=self._now()))
 
+    async def replies_elsewhere(self) -> dict[str, str]:
+        """The open replies of the app's other stores on this file, dead ones included: records by reply id."""
+        return await self._run(partial(queries.replies_elsewhere, process=self.process, app=self._app))
+
     async def post(self, address: str, word: str) -> None:
         """Leave a word for whichever store on this file asks for words to this address."""
         await self._run(partial(queries.post, address=address, word=word, now=self._now()))

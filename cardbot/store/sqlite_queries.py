@@ -107,6 +107,11 @@ def adopt_replies(
     return found
 
 
+def replies_elsewhere(db: sqlite3.Connection, *, process: str, app: str) -> dict[str, str]:
+    """Read the records of the app's other processes."""
+    return dict(db.execute("SELECT reply_id, record FROM replies WHERE app = ? AND process <> ?", (app, process)))
+
+
 def post(db: sqlite3.Connection, *, address: str, word: str, now: float) -> None:
     """Insert the word; those that nobody came for go."""
     db.execute("DELETE FROM words WHERE expires_at <= ?", (now,))

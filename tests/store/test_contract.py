@@ -368,6 +368,10 @@ class TestContract:
         await store.keep_reply("reply-1", '{"text":"so far"}')
         assert await store.adopt_replies() == {}
 
+    async def test_own_open_replies_are_not_elsewhere(self, store: Store) -> None:
+        await store.keep_reply("reply-1", "{}")
+        assert await store.replies_elsewhere() == {}
+
     async def test_an_unknown_reply_can_be_dropped(self, store: Store) -> None:
         await store.drop_reply("reply-1")
         assert await store.adopt_replies() == {}
@@ -467,6 +471,25 @@ class TestContractOfSharedStores:
         async with backend.open() as one, backend.open() as other:
             await one.keep_reply("reply-1", "{}")
             assert await other.adopt_replies() == {}
+
+    async def test_others_see_what_is_open_and_leave_it_where_it_is(self, backend: Backend) -> None:
+        async with backend.open() as one, backend.open() as other, backend.open("another app") as stranger:
+            await one.keep_reply("reply-1", "{}")
+            await one.keep_reply("reply-1", '{"text":"so far 你好"}')
+            await one.keep_reply("reply-2", "{}")
+            await one.drop_reply("reply-2")
+            await other.keep_reply("reply-3", "{}")
+            assert await other.replies_elsewhere() == {"reply-1": '{"text":"so far 你好"}'}
+            assert await stranger.replies_elsewhere() == {}
+            await one.keep_reply("reply-1", "{}")  # or `ReplyAdopted`
+
+    async def test_what_a_process_left_open_is_elsewhere_until_it_is_adopted(self, backend: Backend) -> None:
+        async with backend.open() as gone:
+            await gone.keep_reply("reply-1", "{}")
+        async with backend.open() as store:
+            assert await store.replies_elsewhere() == {"reply-1": "{}"}
+            await store.adopt_replies()
+            assert await store.replies_elsewhere() == {}
 
     async def test_nobody_writes_over_the_reply_of_another_living_process(self, backend: Backend) -> None:
         async with backend.open() as one, backend.open() as other:
