@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -12,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from cardbot.bot import Bot
+from cardbot.budget import month_at
 from cardbot.errors import InvalidCredentials, StoreError
 from cardbot.playground.dify import FakeDify
 from cardbot.playground.dify.script import Script
@@ -21,6 +23,7 @@ from cardbot.playground.platform.cards import State
 from cardbot.playground.platform.faults import HtmlError, Reject
 from cardbot.settings import Settings
 from cardbot.store.memory import MemoryStore
+from cardbot.store.sqlite import open_sqlite
 from cardbot.texts import EN
 from tests.desk import WEBHOOK, Desk, desk
 from tests.dingtalk.server import answer
@@ -384,3 +387,20 @@ async def test_a_running_bot_writes_to_people_and_groups_who_have_asked_nothing(
         }
         assert [reply.text for reply in platform.replies] == ["**Tonight**"] * 2
         assert platform.violations == []
+
+
+async def test_what_a_running_bot_writes_is_counted_once(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/cardbot.db"
+    async with Platform(monthly=100) as platform, FakeDify(api_key="app-test") as dify:
+        platform.users.add("user0001")
+        values = settings(DINGTALK_OPENAPI_ENDPOINT=platform.url, DIFY_BASE_URL=dify.url, CARDBOT_STORE=store)
+        bot, leave = Bot(values), anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(bot.run, leave)
+            await platform.connected()
+            for _ in range(3):
+                await bot.send("**Tonight**", users=["user0001"])
+            leave.set()
+        assert platform.calls_left == 97
+        async with open_sqlite(tmp_path / "cardbot.db") as kept:
+            assert (await kept.usage(month_at(time.time()).name)).calls == 3

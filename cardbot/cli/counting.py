@@ -8,7 +8,7 @@ from cardbot.cli.terminal import run_async, stop
 
 
 def usage(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
-    """Show how many of the organisation's calls this month's answers have cost, and will have at its end."""
+    """Show how many of the organisation's calls this month has cost, messages sent included, and will at its end."""
     from cardbot.budget import month_at, projected, stretch
     from cardbot.ports import Usage
     from cardbot.settings import StoreSettings

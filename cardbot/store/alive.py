@@ -30,6 +30,9 @@ class LifeSign:
         self._file = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.geteuid() == 0:  # as SQLite does with its own: or the bot of another user could not look at it
+                owner = os.stat(database)
+                os.fchown(self._file, owner.st_uid, owner.st_gid)
             os.write(self._file, app.encode())
         except BaseException:
             self.withdraw()

@@ -152,6 +152,20 @@ async def test_a_process_is_known_to_be_dead_as_soon_as_it_is(path: Path) -> Non
 
 
 @posix
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+async def test_what_root_puts_beside_the_file_belongs_to_the_files_owner(path: Path) -> None:
+    """Such as `cardbot send` of a job, beside a bot that runs as somebody else."""
+    async with open_sqlite(path):
+        pass
+    os.chown(path, 65534, 65534)
+    async with open_sqlite(path) as store:
+        await store.first_seen("message")
+        beside = [one for one in path.parent.iterdir() if one.name.startswith(path.name)]
+        assert len(beside) == 4, "the database, its log, the log's index and the life sign"
+        assert {(one.stat().st_uid, one.stat().st_gid) for one in beside} == {(65534, 65534)}
+
+
+@posix
 async def test_the_signs_of_the_dead_are_removed(path: Path) -> None:
     await killed(path, KILLED)
     assert signs(path) == 1
