@@ -34,6 +34,8 @@ class Gathered:
     uploads: tuple[Upload, ...] = ()
     remarks: tuple[str, ...] = ()
     """What the person is to know about files that do not go along, one sentence each."""
+    unquoted: str = ""
+    """What there is to ask without what is quoted; empty if nothing is."""
 
 
 async def gather(incoming: Incoming, user: str, *, source: Source, files: Files, texts: Texts) -> Gathered:
@@ -44,7 +46,11 @@ async def gather(incoming: Incoming, user: str, *, source: Source, files: Files,
     words = "\n\n".join(filter(None, [incoming.text, *spoken]))
     default = texts.about_files if uploads else "" if incoming.attachments or not incoming.quoted else texts.about_quote
     query = _query(incoming.quoted, words, texts, default=default)
-    return Gathered(query, uploads, _remarks(outcomes, _names(incoming.attachments, texts), texts))
+    bare = _query("", words, texts, default=texts.about_files if uploads else "") if incoming.quoted else ""
+    remarks = _remarks(outcomes, _names(incoming.attachments, texts), texts)
+    if not query and not remarks:  # nothing but a quote whose text nobody knows
+        remarks = (texts.empty,)
+    return Gathered(query, uploads, remarks, bare)
 
 
 _Outcome = Upload | str | CardbotError

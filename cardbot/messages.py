@@ -88,6 +88,8 @@ class Incoming:
     """Its files, in their order, those of the message it quotes at the end."""
     quoted: str = ""
     """The text of the message that it quotes."""
+    quoted_card: str = ""
+    """DingTalk's key of the card that it quotes, if the card's text did not come along; `quoted` is its title then."""
 
 
 @dataclass(frozen=True, slots=True)

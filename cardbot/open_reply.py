@@ -1,6 +1,7 @@
 """What is written down about a reply while it is open, so that it can be finished whatever happens to this process."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter, ValidationError
@@ -36,6 +37,8 @@ class OpenReply:
     """Whether nobody sees a card of it, nor ever will."""
     plain: str | None = None
     """What is about to be said in a plain reply, because no card takes it. The card is not to be touched any more."""
+    carriers: Mapping[str, str] = field(default_factory=dict)
+    """What quotes of its cards refer to, by the cards' ids. DingTalk says it once, when a card is created."""
 
     @property
     def is_ending(self) -> bool:

@@ -162,6 +162,14 @@ class Watcher(Protocol):
         """No card shows more of the text before its end. Must not wait."""
         ...
 
+    def carried(self, card_id: str, carrier: str) -> None:
+        """One card of DingTalk is in the chat; `carrier` is what a quote of it refers to. Must not wait."""
+        ...
+
+    def ended(self, card_id: str, markdown: str) -> None:
+        """One card of DingTalk shows this in the end. Must not wait."""
+        ...
+
     async def is_ours(self) -> bool:
         """Whether this process may still make calls for the card; asked before each."""
         ...
@@ -208,6 +216,16 @@ class ConversationKey:
 
 
 @dataclass(frozen=True, slots=True)
+class CardKey:
+    """Which card of DingTalk it is, in which chat and of which robot: elsewhere its carrier opens nothing."""
+
+    robot: str
+    chat: str
+    carrier: str
+    """What DingTalk calls it: its creation says so, and a message that quotes it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What one calendar month has cost so far, over all processes that share the store."""
 
@@ -239,6 +257,14 @@ class Store(Protocol):
 
     async def forget_conversation(self, key: ConversationKey) -> None:
         """Begin anew next time."""
+        ...
+
+    async def keep_shown(self, key: CardKey, text: str) -> None:
+        """This is what the card shows in the end. Thrown away after seven days."""
+        ...
+
+    async def shown(self, key: CardKey) -> str:
+        """What the card shows in the end, or an empty string where that is not known, or not any more."""
         ...
 
     def turn(

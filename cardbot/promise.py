@@ -14,6 +14,7 @@ from cardbot.errors import ReplyAdopted, StoreError
 from cardbot.events import FormRequested
 from cardbot.open_reply import Ending, OpenReply
 from cardbot.ports import Store, tell_nobody
+from cardbot.quotes import keep
 
 NOTE_EVERY = 5.0
 """Seconds after which an answer that grows is noted although no card shows more of it. Our choice: what kill -9 may
@@ -52,6 +53,7 @@ class Promise:
         """Called when that becomes so; must not wait."""
         self._reply = reply
         self._answer: Answer | None = None
+        self._ended: dict[str, str] = {}
         self._store = store
         self._written: OpenReply | None = None
         self._sure_until = (-math.inf, -math.inf)
@@ -89,6 +91,16 @@ class Promise:
     def shown(self) -> None:
         """More of the answer is about to be seen: whoever takes over must not show less. Never waits."""
         self._news.set()
+
+    def carried(self, card_id: str, carrier: str) -> None:
+        """Whoever takes over has to know what quotes of this card will refer to. Never waits."""
+        if carrier:
+            self._reply = replace(self._reply, carriers={**self._reply.carriers, card_id: carrier})
+            self._news.set()
+
+    def ended(self, card_id: str, markdown: str) -> None:
+        """What this card shows in the end is for those who quote it. Never waits: written when the reply is closed."""
+        self._ended[card_id] = markdown
 
     async def is_ours(self) -> bool:
         """Whether no other process has taken over, as one does when this one's machine was suspended."""
@@ -142,6 +154,13 @@ class Promise:
         """Remove the record if the promise was kept; otherwise it is for whoever takes over."""
         if not self.kept or self.adopted:
             return
+        carriers = self._reply.carriers
+        # First: who is killed in between has somebody to do it again.
+        await keep(
+            {carriers[card]: text for card, text in self._ended.items() if card in carriers},
+            self._reply.incoming,
+            self._store,
+        )
         for pause in DROP_PAUSES:
             await anyio.sleep(pause)
             try:

@@ -225,7 +225,7 @@ class Story:
 
 def _why_not(incoming: Incoming, texts: Texts) -> str:
     """What to say to a message that asks nothing which can be answered."""
-    if incoming.text or incoming.attachments or incoming.quoted:
+    if incoming.text or incoming.attachments or incoming.quoted or incoming.quoted_card:
         return ""
     return texts.empty if incoming.kind in ("text", "assistant") else texts.unreadable
 

@@ -45,6 +45,12 @@ class Unwatched:
     def lost(self) -> None:
         """Nothing to do."""
 
+    def carried(self, card_id: str, carrier: str) -> None:
+        """Nothing to do."""
+
+    def ended(self, card_id: str, markdown: str) -> None:
+        """Nothing to do."""
+
     def hidden(self) -> None:
         """Nothing to do."""
 

@@ -146,6 +146,9 @@ class PagedCard:
         for posted in self._posted:
             if not posted.sheet.settled:
                 posted.sheet.give_up(late)
+        for posted in self._posted:
+            if posted.sheet.error is None:
+                self.watch.ended(posted.sheet.out_track_id, posted.sheet.last_text)
         lost = [
             (posted.sheet.last_text, posted.sheet.error)
             for posted, text in zip(self._posted, texts, strict=True)

@@ -258,7 +258,7 @@ class CardWriter:
         sheet = posted.sheet
         match step:
             case Step.CREATE:
-                return partial(self._api.create_and_deliver, self._new_card(posted))
+                return partial(self._create, posted, self._new_card(posted))
             case Step.FRAME | Step.FINAL:
                 frame = sheet.frame(anyio.current_time())
                 if frame is None:
@@ -267,6 +267,9 @@ class CardWriter:
                 return partial(self._api.stream, frame)
             case Step.BEGIN | Step.OFFER | Step.CLOSE:
                 return partial(self._api.update, sheet.out_track_id, sheet.params(step))
+
+    async def _create(self, posted: Posted, card: NewCard) -> None:
+        posted.card.watch.carried(card.out_track_id, await self._api.create_and_deliver(card))
 
     def _new_card(self, posted: Posted) -> NewCard:
         incoming, sheet = posted.card.incoming, posted.sheet

@@ -6,7 +6,7 @@ Seen in payloads that public programs handle: all the rest, quotes included. A f
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,9 @@ from cardbot.messages import Attachment, FileKind
 
 DEPTH = 4
 """How deep messages lie in messages. Our choice: a quoted chat record with rich text in it is three deep."""
+
+CARD_DEPTH = 16
+"""How deep the texts of a quoted card lie in its elements. Our choice: seen are three levels."""
 
 RECORD_LIMIT = 100
 """Messages of a forwarded chat record that are read. Our choice: some pages of a question."""
@@ -84,11 +87,23 @@ def quoted_in(data: Mapping[str, Any]) -> Content:
     Seen: `repliedMsg` in `text`, in `content` or beside them; `quoteMessage` in old payloads. There may be nothing but
     an id, as of the robot's own cards.
     """
-    for place in (as_object(data.get("text")), as_object(data.get("content")), data):
-        for name in ("repliedMsg", "quoteMessage"):
-            if quoted := as_object(place.get(name)):
-                return _quoted(quoted)
-    return NOTHING
+    return _quoted(_quoted_message(data))
+
+
+def card_quoted_in(data: Mapping[str, Any]) -> str:
+    """The key of the card that this message quotes; empty if the card's text came along, or no card is quoted.
+
+    Seen: `originalProcessQueryKey` beside everything else, with or without a `repliedMsg`, whose content may be empty;
+    some programs look for a `processQueryKey` in there. A title is no text of a card.
+    """
+    quoted = _quoted_message(data)
+    kind, value = _kind_and_content(quoted)
+    content = as_object(value)
+    is_card = kind == "interactiveCard"
+    if (_text_of_card(content) or _text_of_card(quoted)) if is_card else _quoted(quoted):
+        return ""
+    keys = (as_text(place, "processQueryKey") for place in (quoted, content))
+    return as_text(data, "originalProcessQueryKey") or next(filter(None, keys), "")
 
 
 def of_items(items: Iterable[Mapping[str, Any]], *, depth: int = DEPTH) -> Content:
@@ -157,12 +172,23 @@ def _file(kind: FileKind, content: Mapping[str, Any]) -> tuple[Attachment, ...]:
     return (Attachment(kind_of(name) if extension_of(name) else kind, code, name),)
 
 
-def _quoted(message: Mapping[str, Any]) -> Content:
-    """A quoted message. Its kind and content have had several names."""
+def _quoted_message(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The quoted message as it came; nothing where there is none."""
+    places = (as_object(data.get("text")), as_object(data.get("content")), data)
+    found = (as_object(place.get(name)) for place in places for name in ("repliedMsg", "quoteMessage"))
+    return next(filter(None, found), {})
+
+
+def _kind_and_content(message: Mapping[str, Any]) -> tuple[str, object]:
+    """Of a quoted message. Both have had several names."""
     kind = as_text(message, "msgType") or as_text(message, "msgtype") or as_text(message, "messageType") or "text"
-    value = next(
-        (message[name] for name in ("content", "msgContent", "text") if message.get(name) not in (None, "")), None
-    )
+    values = (message[name] for name in ("content", "msgContent", "text") if message.get(name) not in (None, ""))
+    return kind, next(values, None)
+
+
+def _quoted(message: Mapping[str, Any]) -> Content:
+    """What a quoted message says."""
+    kind, value = _kind_and_content(message)
     content = content_of(kind, value) or content_of(kind, message)
     return Content(content.text.strip(), content.attachments)
 
@@ -184,10 +210,32 @@ def _chat_record(content: Mapping[str, Any], *, depth: int) -> Content:
 
 
 def _card(content: Mapping[str, Any]) -> str:
-    """What a quoted card says: its title, or its texts if they came along."""
-    params = as_object(as_object(content.get("cardData")).get("cardParamMap"))
-    texts = [as_text(params, name).strip() for name in ("content", "markdown", "text", "title")]
-    return as_text(content, "title").strip() or next(filter(None, texts), "")
+    """What a quoted card says: its text if that came along, or its title."""
+    titles = (as_text(place, "title").strip() for place in (content, _variables(content)))
+    return _text_of_card(content) or next(filter(None, titles), "")
+
+
+def _text_of_card(content: Mapping[str, Any]) -> str:
+    """Seen: in its variables, of which the shared template calls it `msgContent`; in its elements; by itself."""
+    variables = _variables(content)
+    texts = [as_text(variables, name) for name in ("content", "markdown", "text", "msgContent")]
+    elements = "\n".join(_values(content.get("cardContent"), depth=CARD_DEPTH))
+    return next(filter(None, (text.strip() for text in (*texts, elements, as_text(content, "text")))), "")
+
+
+def _variables(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    return as_object(as_object(content.get("cardData")).get("cardParamMap"))
+
+
+def _values(elements: object, *, depth: int) -> Iterator[str]:
+    """The texts among a card's elements, in their order: `value`s in `children` of `children`."""
+    if depth <= 0:
+        return
+    for element in [as_object(elements)] if as_object(elements) else as_list(elements):
+        if isinstance(element, dict):
+            if value := as_text(element, "value").strip():
+                yield value
+            yield from _values(element.get("children"), depth=depth - 1)
 
 
 def _plain(value: object, found: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from cardbot.dingtalk.contents import Content, as_object, content_of, items_of, of_items, quoted_in
+from cardbot.dingtalk.contents import Content, as_object, card_quoted_in, content_of, items_of, of_items, quoted_in
 from cardbot.dingtalk.contents import as_text as _text
 from cardbot.errors import UnreadableMessage
 from cardbot.messages import Chat, ChatKind, Incoming, Person, SessionWebhook
@@ -58,6 +58,7 @@ def incoming(data: Mapping[str, Any], *, robot_code: str) -> Incoming:
         created_at=_milliseconds(data, "createAt") / 1000,
         attachments=content.attachments + quoted.attachments,
         quoted=quoted.text,
+        quoted_card=card_quoted_in(data),
     )
 
 

@@ -9,8 +9,8 @@ from contextlib import AbstractAsyncContextManager
 
 from cachetools import TTLCache
 
-from cardbot.ports import ConversationKey, Usage, tell_nobody
-from cardbot.store.turns import Turns, text_of
+from cardbot.ports import CardKey, ConversationKey, Usage, tell_nobody
+from cardbot.store.turns import Turns, card_text_of, text_of
 
 CONVERSATION_LIFE = 30 * 24 * 60 * 60
 """Seconds since its last use that a conversation goes on. Our choice: a holiday does not cut a thread, and what nobody
@@ -21,6 +21,11 @@ SEEN_LIFE = 24 * 60 * 60
 2, 16 or 60 s (reported for several clients; the documents promise nothing), and ten minutes are said to be enough.
 Our choice: a day, because how long the platform's queue holds a message is not documented, an answer given twice is
 worse than two short rows kept longer, and names are never used again."""
+
+SHOWN_LIFE = 7 * 24 * 60 * 60
+"""Seconds that the text of a finished card is kept for those who quote it, counted from its end. Our choice: people
+quote what they have just read, or what was said before a weekend; and answers should lie about no longer than they are
+of use. Seen: other public bots keep theirs for as long."""
 
 ADOPTED_LIFE = 24 * 60 * 60
 """Seconds that a process which was taken for dead can still be told that its reply was adopted. Our choice: a day, for
@@ -37,6 +42,10 @@ Above it the one unused for longest begins anew."""
 SEEN_NAMES = 100_000
 """Names held in memory. Our choice: a day of 50,000 messages with two names each; measured: 30 MB when full. Above it
 the oldest go, which are far past the time of a redelivery."""
+
+SHOWN_CARDS = 1_000
+"""Texts of cards held in memory. Our choice: 16 MB when all of them are as long as may be and Chinese. Above it the
+oldest go."""
 
 
 class MemoryStore:
@@ -55,6 +64,7 @@ class MemoryStore:
     def __init__(self, *, timer: Callable[[], float] = time.monotonic, now: Callable[[], float] = time.time) -> None:
         self._conversations: TTLCache[str, str, float] = TTLCache(CONVERSATIONS, CONVERSATION_LIFE, timer)
         self._seen: TTLCache[str, None, float] = TTLCache(SEEN_NAMES, SEEN_LIFE, timer)
+        self._shown: TTLCache[str, str, float] = TTLCache(SHOWN_CARDS, SHOWN_LIFE, timer)
         self._turns = Turns()
         self._usage: dict[str, Usage] = {}
         self._replies: dict[str, str] = {}
@@ -77,6 +87,14 @@ class MemoryStore:
     async def forget_conversation(self, key: ConversationKey) -> None:
         """Begin anew next time."""
         self._conversations.pop(text_of(key), None)
+
+    async def keep_shown(self, key: CardKey, text: str) -> None:
+        """This is what the card shows in the end."""
+        self._shown[card_text_of(key)] = text
+
+    async def shown(self, key: CardKey) -> str:
+        """What the card shows in the end, or an empty string."""
+        return self._shown.get(card_text_of(key), "")
 
     def turn(
         self, key: ConversationKey, on_wait: Callable[[], None] = tell_nobody

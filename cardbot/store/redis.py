@@ -13,12 +13,12 @@ from anyio import CancelScope, Lock, move_on_after
 from redis.asyncio import Redis
 
 from cardbot.errors import ReplyAdopted, StoreError
-from cardbot.ports import ConversationKey, Usage, tell_nobody
+from cardbot.ports import CardKey, ConversationKey, Usage, tell_nobody
 from cardbot.store import redis_scripts as scripts
-from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE, WORD_LIFE
+from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE, SHOWN_LIFE, WORD_LIFE
 from cardbot.store.redis_calls import PREFIX, TIMEOUT, pool_for, translated
 from cardbot.store.redis_line import RedisLine
-from cardbot.store.turns import text_of
+from cardbot.store.turns import card_text_of, text_of
 
 LEASE = 15
 """Seconds that a process is taken to live after a beat. Our choice: three times the 5 s between two beats, so that one
@@ -33,9 +33,9 @@ WORDS = f"{PREFIX}words"
 class RedisStore:
     """Keys that begin with `cardbot:`. See `open_redis`.
 
-    `conversation:<key as JSON>`, `seen:<name>`, `adopted:<reply>`, `spent:<token>`, `alive:<process>` and
-    `young:<process>` expire, and so do `words`, a list of tokens, `word:<token>`, a hash, and `taken:<token>`;
-    `line:<key as JSON>` is a list of tickets; `usage:<month>` is a hash. Each DingTalk app has a set
+    `conversation:<key as JSON>`, `shown:<key as JSON>`, `seen:<name>`, `adopted:<reply>`, `spent:<token>`,
+    `alive:<process>` and `young:<process>` expire, and so do `words`, a list of tokens, `word:<token>`, a hash, and
+    `taken:<token>`; `line:<key as JSON>` is a list of tickets; `usage:<month>` is a hash. Each DingTalk app has a set
     `processes:<app>` and two hashes by reply, `keepers:<app>` and `replies:<app>`; without `:<app>` they are of no app,
     as an older cardbot writes them. `process` names this open store in them.
     """
@@ -83,6 +83,16 @@ class RedisStore:
         """Begin anew next time."""
         with translated(self._where):
             await self._redis.delete(_conversation_name(key))
+
+    async def keep_shown(self, key: CardKey, text: str) -> None:
+        """This is what the card shows in the end."""
+        with translated(self._where):
+            await self._redis.set(_shown_name(key), text, ex=SHOWN_LIFE)
+
+    async def shown(self, key: CardKey) -> str:
+        """What the card shows in the end, or an empty string."""
+        with translated(self._where):
+            return str(await self._redis.get(_shown_name(key)) or "")
 
     def turn(
         self, key: ConversationKey, on_wait: Callable[[], None] = tell_nobody
@@ -216,6 +226,10 @@ def _name(kind: str, app: str) -> str:
 
 def _conversation_name(key: ConversationKey) -> str:
     return f"{PREFIX}conversation:{text_of(key)}"
+
+
+def _shown_name(key: CardKey) -> str:
+    return f"{PREFIX}shown:{card_text_of(key)}"
 
 
 def _usage_name(month: str) -> str:

@@ -40,6 +40,11 @@ SCHEMA = (
         "CREATE TABLE words (id INTEGER PRIMARY KEY, address TEXT NOT NULL, word TEXT NOT NULL,"
         " expires_at REAL NOT NULL)",
     ),
+    (
+        # With row ids, as they are long texts.
+        "CREATE TABLE shown (card TEXT PRIMARY KEY, text TEXT NOT NULL, expires_at REAL NOT NULL)",
+        "CREATE INDEX shown_by_expiry ON shown (expires_at)",
+    ),
 )
 """The steps from an empty file to today's tables; `PRAGMA user_version` counts the steps a file has taken. Steps that
 were released are never edited: a change is one more step. `expires_at` and `since` are Unix time in seconds."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 
 from cardbot.errors import ReplyAdopted
 from cardbot.ports import Usage
-from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE, WORD_LIFE
+from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE, SHOWN_LIFE, WORD_LIFE
 
 PRUNED_AT_ONCE = 100
 """Expired rows deleted along with one write. Our choice: more than a write adds, so the file stops growing, and little
@@ -35,6 +35,20 @@ def keep_conversation(db: sqlite3.Connection, *, key: str, conversation_id: str,
 def forget_conversation(db: sqlite3.Connection, *, key: str) -> None:
     """Delete the id."""
     db.execute("DELETE FROM conversations WHERE key = ?", (key,))
+
+
+def keep_shown(db: sqlite3.Connection, *, card: str, text: str, now: float) -> None:
+    """Insert or replace the text."""
+    db.execute(
+        "DELETE FROM shown WHERE card IN (SELECT card FROM shown WHERE expires_at <= ? LIMIT ?)", (now, PRUNED_AT_ONCE)
+    )
+    db.execute("REPLACE INTO shown (card, text, expires_at) VALUES (?, ?, ?)", (card, text, now + SHOWN_LIFE))
+
+
+def shown(db: sqlite3.Connection, *, card: str, now: float) -> str:
+    """Read the text."""
+    row = db.execute("SELECT text FROM shown WHERE card = ? AND expires_at > ?", (card, now)).fetchone()
+    return str(row[0]) if row else ""
 
 
 def first_seen(db: sqlite3.Connection, *, names: frozenset[str], now: float) -> bool:

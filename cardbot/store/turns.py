@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 from anyio import Lock
 
 from cardbot.errors import LineFull
-from cardbot.ports import ConversationKey, tell_nobody
+from cardbot.ports import CardKey, ConversationKey, tell_nobody
 
 LINE = 8
 """Messages that may wait behind the one whose turn it is. Our choice: with half a minute for an answer the last of
@@ -21,6 +21,11 @@ def text_of(key: ConversationKey) -> str:
     Not hashed: whoever runs the bot can find one person's entries, and delete them.
     """
     return json.dumps([key.app, key.robot, key.chat, key.person], separators=(",", ":"))
+
+
+def card_text_of(key: CardKey) -> str:
+    """The same of a card."""
+    return json.dumps([key.robot, key.chat, key.carrier], separators=(",", ":"))
 
 
 class Turns:

@@ -1,0 +1,63 @@
+"""What cards show in the end: kept for a while, so that whoever quotes a card need not repeat what it says.
+
+DingTalk mostly sends no text of a quoted card, only a key. Forgetting a conversation leaves the texts alone: who quotes
+a card points at what everybody in the chat still sees.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import anyio
+import structlog
+
+from cardbot.errors import StoreError
+from cardbot.messages import Incoming
+from cardbot.ports import CardKey, Store
+
+KEPT_CHARACTERS = 8_000
+"""Characters of a card's text that are kept. Our choice: about as many tokens at worst, a quarter of what a small model
+reads at once, and the question, its conversation and the answer need room too; few answers are longer."""
+
+CUT = "…"
+"""Stands at the end of a text of which not all was kept."""
+
+KEEPING = 1.5
+"""Seconds for the texts of one answer. Our choice: a store that hangs must not hold up a program that leaves."""
+
+log = structlog.get_logger(__name__)
+
+
+async def keep(shown: Mapping[str, str], incoming: Incoming, store: Store) -> None:
+    """Keep what the cards of the answer to this message show, by what quotes of them refer to. Raises nothing."""
+    try:
+        with anyio.fail_after(KEEPING):
+            for carrier, text in shown.items():
+                await store.keep_shown(_key(carrier, incoming), _kept(text))
+    except (StoreError, TimeoutError) as exc:  # a quote of it will say nothing, as of a card that is too old
+        log.warning("shown_text_not_kept", message=incoming.message_id, error=str(exc))
+
+
+async def with_quote(incoming: Incoming, store: Store) -> Incoming:
+    """The message with the text of the card that it quotes; as it is, where DingTalk sent that or nobody knows it."""
+    if not incoming.quoted_card:
+        return incoming
+    try:
+        text = await store.shown(_key(incoming.quoted_card, incoming))
+    except StoreError as exc:
+        log.error("shown_text_not_read", message=incoming.message_id, error=str(exc))
+        return incoming
+    if not text:
+        log.info("quote_unknown", message=incoming.message_id)
+        return incoming
+    return replace(incoming, quoted=text)
+
+
+def _key(carrier: str, incoming: Incoming) -> CardKey:
+    """Of this robot and this chat: a card is for those who see it there."""
+    return CardKey(incoming.robot_code, incoming.chat.id, carrier)
+
+
+def _kept(text: str) -> str:
+    """Half of a surrogate pair, which UTF-8 cannot carry, becomes a question mark, as it does in a card."""
+    whole = text.encode("utf-8", "replace").decode()
+    return whole if len(whole) <= KEPT_CHARACTERS else whole[: KEPT_CHARACTERS - len(CUT)] + CUT
