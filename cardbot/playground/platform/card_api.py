@@ -83,7 +83,7 @@ def _deliver(card: Card, spaces: list[Space], call: Incoming) -> list[Json]:
             "spaceType": space.kind,
             "spaceId": space.id,
             "success": card.delivered,
-            "carrierId": f"pqk-{card.out_track_id}" if card.delivered else "",
+            "carrierId": card.carrier,
             "errorMsg": call.undeliverable,
         }
         for space in spaces

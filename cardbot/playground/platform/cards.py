@@ -110,6 +110,11 @@ class Card:
         return FLOW_STATUS.get(self.params.get("flowStatus", "1"), State.FAILED)
 
     @property
+    def carrier(self) -> str:
+        """Names the message that the card is in, for quotes of it; empty before the card is in any."""
+        return f"pqk-{self.out_track_id}" if self.delivered else ""
+
+    @property
     def content(self) -> str:
         """The text of the streamed variable."""
         return self.params.get(self.spec.content_key, "")

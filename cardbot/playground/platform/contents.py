@@ -5,12 +5,20 @@ page describes.
 
     await platform.push(contents.picture("code-1"))
     await platform.push(contents.quoting(contents.text("and this?"), contents.file("code-2", "a.pdf")))
+    await platform.push(contents.quoting_card(contents.text("and this?"), card, tells="key"))
 """
 
 import json
 from collections.abc import Sequence
+from typing import Literal
 
+from cardbot.playground.platform.cards import Card
 from cardbot.playground.platform.endpoint import Json
+from cardbot.playground.platform.incoming import BOT_ID
+
+Tells = Literal["variables", "elements", "key", "only key", "id"]
+"""What a quote of a card tells of it. seen in public connectors, all of them: its variables or its elements along with
+its key; its kind and its key; nothing but its key; nothing but an id that nobody was ever told."""
 
 
 def text(content: str) -> Json:
@@ -58,8 +66,31 @@ def quoting(message: Json, quoted: Json, *, sender: str = "Another User") -> Jso
     if kind == "richText":  # seen: the items of a quote are named in another way
         inner = {"richText": [_quoted_item(item) for item in inner["richText"]]}
     replied = {"msgType": kind, "msgId": "msgQUOTED==", "senderNick": sender, "createdAt": 1, "content": inner}
+    return _replying(message, replied)
+
+
+def quoting_card(message: Json, card: Card, *, tells: Tells) -> Json:
+    """The same message as a reply to a card of the robot. Raises ValueError for a card that nobody has seen."""
+    if not card.delivered:
+        raise ValueError(f"card {card.out_track_id} is in no chat: nobody can quote it")
+    replied: Json = {"msgType": "interactiveCard", "msgId": f"msg-{card.out_track_id}", "senderId": BOT_ID}
+    match tells:
+        case "variables":
+            replied["content"] = {"cardData": {"cardParamMap": dict(card.params)}}
+        case "elements":
+            lines = [{"elementType": "TEXT", "value": line} for line in card.content.splitlines() if line.strip()]
+            replied["content"] = {"cardContent": [{"elementType": "RICHTEXT", "children": lines}]}
+        case "key":
+            replied["content"] = {}
+        case "only key" | "id":
+            replied = {} if tells == "only key" else {"msgId": replied["msgId"]}
+    key = {} if tells == "id" else {"originalProcessQueryKey": card.carrier}
+    return {**_replying(message, replied), **key}
+
+
+def _replying(message: Json, replied: Json) -> Json:
     place = "text" if message["msgtype"] == "text" else "content"
-    return {**message, place: {**message[place], "isReplyMsg": True, "repliedMsg": replied}}
+    return {**message, place: {**message[place], "isReplyMsg": True, **({"repliedMsg": replied} if replied else {})}}
 
 
 def _item(item: str | Json) -> Json:

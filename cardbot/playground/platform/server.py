@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from cardbot.playground.http import LoopbackServer
-from cardbot.playground.platform import acks, assistant, cards, incoming
+from cardbot.playground.platform import acks, assistant, cards, contents, incoming, spaces
 from cardbot.playground.platform.access import TOKEN_LIFETIME, Access
 from cardbot.playground.platform.card_api import CardApi
 from cardbot.playground.platform.cards import (
@@ -314,6 +314,25 @@ class Platform:
     ) -> Message:
         """A text message in the direct chat, or in `group` with a mention of the robot."""
         return await self.push({**incoming.text_message(text, user=user, name=name, group=group), **fields})
+
+    async def quote(
+        self,
+        card: Card,
+        text: str,
+        *,
+        tells: contents.Tells = "key",
+        user: str = "user0001",
+        name: str = "Test User",
+    ) -> Message:
+        """A text message that quotes a card, in the chat that the card is in; `tells`: how much comes along of it.
+
+        Raises ValueError for a card that this person does not see.
+        """
+        kind, _, place = card.space.removeprefix(spaces.PREFIX).partition(".")
+        if kind == "IM_ROBOT" and place != user:
+            raise ValueError(f"card {card.out_track_id} is not in the chat of {user}")
+        said = incoming.text_message(text, user=user, name=name, group=place if kind == "IM_GROUP" else None)
+        return await self.push(contents.quoting_card(said, card, tells=tells))
 
     async def push(self, data: Json) -> Message:
         """A message of any kind; all but its content is filled in. `None` leaves a field out."""

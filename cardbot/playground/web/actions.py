@@ -122,6 +122,8 @@ class Actions:
         # DingTalk takes the robot's mention out of the text, and leaves the blank behind it.
         question = MENTION.sub("", text, count=1) if in_group else text
         data: Json = {"msgtype": "text", "text": {"content": question, **(quoted[0] if quoted else {})}}
+        if card := self._platform.cards.get(str(body.get("quote"))):
+            data["originalProcessQueryKey"] = card.carrier
         mentioned = [member for member in PEOPLE.values() if f"@{member.name}" in text]
         if in_group and mentioned:
             others = [{"dingtalkId": _sender(member), "staffId": member.id} for member in mentioned]
@@ -224,7 +226,8 @@ class Actions:
     def _quote(self, id: object) -> tuple[Json, Json] | None:
         """What a quoted message adds to the text's fields, and what the page shows of it.
 
-        seen: `isReplyMsg` and `repliedMsg`; of a robot's card there is its kind and its sender, and no text.
+        seen: `isReplyMsg` and `repliedMsg`; of a robot's card there is its kind and its sender, and no text, but a key
+        beside it.
         """
         if not isinstance(id, str) or not id:
             return None
