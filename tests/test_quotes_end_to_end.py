@@ -15,7 +15,7 @@ from cardbot.playground.platform.incoming import text_message
 from cardbot.quotes import KEPT_CHARACTERS
 from cardbot.texts import EN
 from tests.desk import Desk, desk
-from tests.faults.judge import owner, questions, sights
+from tests.faults.judge import questions, sights
 from tests.faults.processes import START, cardbot_run, kill, settings
 
 pytestmark = pytest.mark.anyio
@@ -26,17 +26,16 @@ ASKED = f"{QUOTED}\n\nwhat is the second?"
 GROUP = "cidTEAM0000=="
 
 
-def texts(database: Path) -> int:
-    """How many cards' texts are in the store."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
-        return int(db.execute("SELECT count(*) FROM shown").fetchone()[0])
+async def until(database: Path, query: str, *values: object, count: int = 1) -> None:
+    """Until this query counts so many rows in the store."""
+    with anyio.fail_after(START), closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+        while db.execute(query, values).fetchone()[0] < count:  # noqa: ASYNC110 - a file announces nothing
+            await anyio.sleep(0.01)
 
 
 async def kept(database: Path, count: int = 1) -> None:
     """Until so many texts are in the store, which is a moment after people see the end of a card."""
-    with anyio.fail_after(START):
-        while texts(database) < count:  # noqa: ASYNC110 - a file announces nothing
-            await anyio.sleep(0.01)
+    await until(database, "SELECT count(*) FROM shown", count=count)
 
 
 @asynccontextmanager
@@ -211,25 +210,23 @@ async def test_a_card_can_be_quoted_after_a_restart(store: str) -> None:
 
 async def test_a_card_that_another_process_has_finished_can_be_quoted(tmp_path: Path) -> None:
     """Only the process that made the card was told its key, and it was killed."""
-    async with Platform() as platform, FakeDify("advanced-chat", linger=0) as dify:
-        dify.answers.append(Script(ANSWER * 10, cps=60))
-        database = tmp_path / "cardbot.db"
-        environment = settings(platform, dify, f"sqlite:///{database}", CARDBOT_DIFY_IDLE_SECONDS="6")
+    database = tmp_path / "cardbot.db"
+    async with Platform() as platform, FakeDify(linger=0) as dify:
+        dify.answers.append(Script(ANSWER, end="hang", at=17))  # under way until the kill, whenever that is
+        environment = settings(platform, dify, f"sqlite:///{database}")
         async with cardbot_run(environment, tmp_path) as process:
             await platform.wait_for(lambda: platform.connections, timeout=START)
             await platform.say("how do I bake bread?", user="ann")
             await platform.wait_for(lambda: any(card.frames for card in platform.cards.values()), timeout=START)
-            await kill(process)
-        assert texts(database) == 0, "it had ended already"
-        async with cardbot_run(environment, tmp_path) as process:
-            await platform.wait_for(lambda: platform.connections, timeout=START)
-            await kept(database)
             (card,) = platform.cards.values()
-            assert owner(card) == "ann"
-            await platform.quote(card, "what is the second?", user="ann")
+            await until(database, "SELECT count(*) FROM replies WHERE instr(record, ?)", card.carrier)
+            await kill(process)
+        async with cardbot_run({**environment, "CARDBOT_DIFY_IDLE_SECONDS": "3"}, tmp_path) as process:
+            await kept(database)
+            await platform.quote(card, "and then?", user="ann")
             await platform.wait_for(lambda: len(sights(platform, ["ann"])["ann"].answers) == 2, timeout=START)
             process.terminate()
             assert await process.wait() == 0
-        quote = "\n".join(f"> {line}".rstrip() for line in card.content.splitlines())
-        assert questions(dify)[-1][0] == f"{EN.quoted.format(quote=quote)}\n\nwhat is the second?"
+        quote = f"> 1. Buy **flour**.\n>\n> {EN.interrupted}"
+        assert questions(dify)[-1][0] == f"{EN.quoted.format(quote=quote)}\n\nand then?"
         assert platform.violations == []

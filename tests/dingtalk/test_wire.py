@@ -366,6 +366,105 @@ def test_a_quote_that_is_nothing_but_an_id_says_nothing(replied: object) -> None
     assert (message.text, message.quoted, message.attachments) == ("and this?", "", ())
 
 
+# Quotes of cards. Seen in public connectors: each of these shapes.
+
+ELEMENTS = [
+    {
+        "elementType": "LIST",
+        "children": [{"elementType": "RICHTEXT", "children": [{"elementType": "TEXT", "value": "a"}]}],
+    },
+    {"elementType": "TEXT", "value": "b"},
+]
+
+
+def quoting_card(content: object, **data: Any) -> Incoming:
+    replied = {"msgType": "interactiveCard", "msgId": "m", "senderId": "$:LWCP_v1:$bot", "content": content}
+    return read(
+        {
+            **DIRECT,
+            "text": {"content": "and this?", "isReplyMsg": True, "repliedMsg": replied},
+            "originalProcessQueryKey": "pqk-1",
+            **data,
+        }
+    )
+
+
+@pytest.mark.parametrize("wrap", [dict, json.dumps])
+@pytest.mark.parametrize(
+    ("content", "quoted"),
+    [
+        ({"cardData": {"cardParamMap": {"content": "an answer"}}}, "an answer"),
+        ({"cardData": {"cardParamMap": {"msgContent": "an answer", "title": "Bot"}}}, "an answer"),
+        ({"cardData": json.dumps({"cardParamMap": {"markdown": "an answer"}}), "title": "Bot"}, "an answer"),
+        ({"cardContent": ELEMENTS, "title": "Bot"}, "a\nb"),
+        ({"cardContent": json.dumps(ELEMENTS)}, "a\nb"),
+        ({"cardContent": {"elementType": "paragraph", "children": [{"value": "a"}]}}, "a"),
+        ({"text": "an answer"}, "an answer"),
+    ],
+)
+def test_a_quoted_card_with_a_text_need_not_be_looked_up(content: dict[str, Any], quoted: str, wrap: Any) -> None:
+    message = quoting_card(wrap(content))
+    assert (message.text, message.quoted, message.quoted_card) == ("and this?", quoted, "")
+
+
+@pytest.mark.parametrize(
+    "content", [None, {}, "", "{", {"templateId": "x"}, {"cardContent": [{"elementType": "TEXT"}, 5]}]
+)
+def test_a_quoted_card_without_a_text_is_known_by_its_key(content: object) -> None:
+    message = quoting_card(content)
+    assert (message.text, message.quoted, message.quoted_card) == ("and this?", "", "pqk-1")
+
+
+@pytest.mark.parametrize(
+    "content", [{"title": "Bot"}, {"cardData": {"cardParamMap": {"title": "Bot", "content": " "}}}]
+)
+def test_a_title_is_no_text_of_a_quoted_card(content: dict[str, Any]) -> None:
+    message = quoting_card(content)
+    assert (message.quoted, message.quoted_card) == ("Bot", "pqk-1")
+
+
+@pytest.mark.parametrize(
+    "replied", [None, {}, {"msgId": "m"}, {"msgType": "unknownMsgType"}, {"content": {"text": CIPHER}}]
+)
+def test_a_key_is_enough_to_know_a_quoted_card(replied: object) -> None:
+    text = {"content": "and this?", "isReplyMsg": True, "repliedMsg": replied}
+    message = read({**DIRECT, "text": text, "originalProcessQueryKey": "pqk-1"})
+    assert (message.quoted, message.quoted_card) == ("", "pqk-1")
+
+
+def test_a_rich_text_quotes_a_card_in_its_content() -> None:
+    replied = {"msgType": "interactiveCard", "content": {}}
+    data = {**BARE, "msgtype": "richText", "originalProcessQueryKey": "pqk-1"}
+    message = read({**data, "content": {"richText": [{"text": "and this?"}], "repliedMsg": replied}})
+    assert (message.text, message.quoted_card) == ("and this?", "pqk-1")
+
+
+def test_the_key_may_be_in_the_quoted_card() -> None:
+    message = quoting_card({"processQueryKey": "pqk-2"}, originalProcessQueryKey=None)
+    assert message.quoted_card == "pqk-2"
+
+
+@pytest.mark.parametrize(
+    "replied",
+    [{"msgType": "text", "content": {"text": "earlier"}}, {"msgType": "picture", "content": {"downloadCode": "d"}}],
+)
+def test_a_quote_that_says_something_is_no_card_to_look_up(replied: dict[str, Any]) -> None:
+    text = {"content": "and this?", "isReplyMsg": True, "repliedMsg": replied}
+    assert read({**DIRECT, "text": text, "originalProcessQueryKey": "pqk-1"}).quoted_card == ""
+
+
+@pytest.mark.parametrize("key", [5, None, {}, ["pqk"], ""])
+def test_a_key_that_is_no_text_is_none(key: object) -> None:
+    assert quoting_card({}, originalProcessQueryKey=key).quoted_card == ""
+
+
+def test_elements_of_a_card_end_somewhere() -> None:
+    elements: Any = {"value": "deep"}
+    for _ in range(5_000):
+        elements = {"value": "", "children": [elements]}
+    assert quoting_card({"cardContent": elements}).quoted_card == "pqk-1"
+
+
 @pytest.mark.parametrize("value", ["{", "[[", "[" * 100_000, "{}", "null"])
 @pytest.mark.parametrize("kind", ["text", "richText", "picture", "chatRecord"])
 def test_content_that_is_no_json_is_no_failure(kind: str, value: str) -> None:
@@ -400,6 +499,10 @@ names = st.sampled_from(
         "recognition",
         "cardData",
         "cardParamMap",
+        "cardContent",
+        "children",
+        "value",
+        "processQueryKey",
         "msgContent",
     ]
 )

@@ -14,9 +14,17 @@ import pytest
 from anyio.abc import TaskStatus
 
 from cardbot.errors import LineFull, ReplyAdopted, SettingsError
-from cardbot.ports import ConversationKey, Store, Usage
+from cardbot.ports import CardKey, ConversationKey, Store, Usage
 from cardbot.store import open_store
-from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE, WORD_LIFE, MemoryStore
+from cardbot.store.memory import (
+    ADOPTED_LIFE,
+    CONVERSATION_LIFE,
+    SEEN_LIFE,
+    SHOWN_CARDS,
+    SHOWN_LIFE,
+    WORD_LIFE,
+    MemoryStore,
+)
 from cardbot.store.redis import LEASE, open_redis
 from cardbot.store.sqlite import SqliteStore, open_sqlite
 from cardbot.store.turns import LINE
@@ -24,6 +32,8 @@ from tests.patience import SOON
 from tests.store.servers import age
 
 KEY = ConversationKey(app="app-1", robot="robot", chat="cid+/==", person="王:小 明")
+
+CARD = CardKey(robot="robot", chat="cid+/==", carrier="pqk")
 
 AWKWARD_KEYS = [
     ConversationKey(app="a", robot="b", chat="c", person="d"),
@@ -179,6 +189,32 @@ class TestContract:
         await store.keep_conversation(KEY, "conversation-1")
         backend.later(CONVERSATION_LIFE - 60)
         assert await store.conversation(KEY) == "conversation-1"
+
+    async def test_what_an_unknown_card_shows_is_an_empty_string(self, store: Store) -> None:
+        assert await store.shown(CARD) == ""
+
+    async def test_what_a_card_shows_is_found_as_often_as_it_is_quoted(self, store: Store) -> None:
+        await store.keep_shown(CARD, "答案 **1**\n\0")
+        assert [await store.shown(CARD) for _ in range(2)] == ["答案 **1**\n\0"] * 2
+
+    async def test_the_last_text_of_a_card_counts(self, store: Store) -> None:
+        await store.keep_shown(CARD, "so far")
+        await store.keep_shown(CARD, "all")
+        assert await store.shown(CARD) == "all"
+
+    async def test_cards_with_keys_of_any_characters_do_not_meet(self, store: Store) -> None:
+        keys = [CardKey(key.robot, key.chat, key.person) for key in AWKWARD_KEYS]
+        keys = list(dict.fromkeys(keys))
+        for number, key in enumerate(keys):
+            await store.keep_shown(key, f"text {number}")
+        assert [await store.shown(key) for key in keys] == [f"text {number}" for number in range(len(keys))]
+
+    async def test_what_a_card_shows_is_known_for_seven_days(self, backend: Backend, store: Store) -> None:
+        await store.keep_shown(CARD, "all")
+        backend.later(SHOWN_LIFE - 60)
+        assert await store.shown(CARD) == "all"
+        backend.later(60)
+        assert await store.shown(CARD) == ""
 
     async def test_new_names_are_first_seen_once(self, store: Store) -> None:
         assert [await store.first_seen("frame", "message") for _ in range(3)] == [True, False, False]
@@ -425,6 +461,11 @@ class TestContract:
                     await one.post(*word)
             collected.extend(await other.collect(["reply-1"]))
         assert sorted(collected) == words
+
+    async def test_a_card_of_one_store_is_known_to_another_in_the_same_place(self, backend: Backend) -> None:
+        async with backend.open() as one, backend.open("another app") as two:
+            await one.keep_shown(CARD, "all")
+            assert await two.shown(CARD) == "all"
 
     async def test_two_stores_in_one_place_see_the_same(self, backend: Backend) -> None:
         async with backend.open() as one, backend.open() as other:
@@ -698,3 +739,12 @@ def test_a_missing_extra_names_what_to_install(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delitem(sys.modules, "cardbot.store.redis", raising=False)
     with pytest.raises(SettingsError, match=r"pip install '\.\[redis\]'"):
         open_store("redis://127.0.0.1")
+
+
+@pytest.mark.anyio
+async def test_a_store_in_memory_holds_only_so_many_texts_of_cards() -> None:
+    store = MemoryStore()
+    keys = [CardKey("robot", "chat", f"pqk-{number}") for number in range(SHOWN_CARDS + 1)]
+    for key in keys:
+        await store.keep_shown(key, "text")
+    assert [await store.shown(key) for key in (keys[0], keys[1], keys[-1])] == ["", "text", "text"]

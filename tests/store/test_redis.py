@@ -11,9 +11,9 @@ import redis
 from anyio.abc import SocketStream, TaskStatus
 
 from cardbot.errors import LineFull, ReplyAdopted, SettingsError, StoreError
-from cardbot.ports import ConversationKey, Store
+from cardbot.ports import CardKey, ConversationKey, Store
 from cardbot.store import open_store
-from cardbot.store.memory import WORD_LIFE
+from cardbot.store.memory import SHOWN_LIFE, WORD_LIFE
 from cardbot.store.redis import LEASE, TOKEN_LIFE, RedisStore, open_redis
 from cardbot.store.redis_line import LINE_LIFE
 from cardbot.store.turns import LINE
@@ -279,6 +279,16 @@ async def test_words_leave_nothing_behind(redis_url: str) -> None:
     age(redis_url, max(WORD_LIFE, TOKEN_LIFE))
     with redis.Redis.from_url(redis_url) as client:
         assert client.dbsize() == 0
+
+
+@pytest.mark.anyio
+async def test_texts_of_cards_leave_nothing_behind(redis_url: str) -> None:
+    async with open_redis(redis_url) as store:
+        await store.keep_shown(CardKey("robot", "chat", "pqk"), "text")
+        with redis.Redis.from_url(redis_url) as client:
+            (name,) = client.keys("cardbot:shown:*")
+            assert name.decode() == 'cardbot:shown:["robot","chat","pqk"]'
+            assert 0 < client.ttl(name) <= SHOWN_LIFE
 
 
 @pytest.mark.anyio

@@ -19,8 +19,8 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 from cardbot.errors import StoreError
-from cardbot.ports import ConversationKey
-from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE, WORD_LIFE
+from cardbot.ports import CardKey, ConversationKey
+from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE, SHOWN_LIFE, WORD_LIFE
 from cardbot.store.sqlite import open_sqlite
 from cardbot.store.sqlite_file import SCHEMA
 from cardbot.store.sqlite_queries import PRUNED_AT_ONCE
@@ -395,6 +395,32 @@ async def test_expired_conversations_are_pruned(path: Path) -> None:
         now = CONVERSATION_LIFE
         await store.keep_conversation(KEY, "conversation-2")
     assert rows(path, "SELECT conversation_id FROM conversations") == [("conversation-2",)]
+
+
+async def test_texts_of_cards_do_not_pile_up(path: Path) -> None:
+    now = 0.0
+    async with open_sqlite(path, now=lambda: now) as store:
+        for number in range(PRUNED_AT_ONCE + 50):
+            await store.keep_shown(CardKey("robot", "chat", f"old-{number}"), "text")
+        now = SHOWN_LIFE
+        await store.keep_shown(CardKey("robot", "chat", "new-1"), "text")
+        assert rows(path, "SELECT count(*) FROM shown") == [(51,)]
+        await store.keep_shown(CardKey("robot", "chat", "new-2"), "text")
+        assert rows(path, "SELECT card FROM shown ORDER BY card") == [
+            ('["robot","chat","new-1"]',),
+            ('["robot","chat","new-2"]',),
+        ]
+
+
+async def test_a_file_of_before_texts_were_kept_learns_to_keep_them(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as db:
+        for statement in [*SCHEMA[0], *SCHEMA[1], *SCHEMA[2], "PRAGMA user_version = 3"]:
+            db.execute(statement)
+        db.commit()
+    async with open_sqlite(path) as store:
+        await store.keep_shown(CardKey("robot", "chat", "pqk"), "text")
+        assert await store.shown(CardKey("robot", "chat", "pqk")) == "text"
 
 
 async def test_forgotten_adoptions_are_pruned(path: Path) -> None:
