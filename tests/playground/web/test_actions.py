@@ -80,6 +80,17 @@ async def test_a_quote_goes_along(pushed: list[Json]) -> None:
     assert text["repliedMsg"]["content"] == {"text": "hello"}
 
 
+async def test_a_card_is_quoted_by_its_key(pushed: list[Json]) -> None:
+    async with playground(None, "en") as url, visiting(url) as page:
+        await page.say("hello")
+        await page.until(lambda: [card["state"] for card in page.all("card")] == ["done"])
+        await page.say("and this?", quote=page.all("card")[0]["id"])
+        await page.until(lambda: len(pushed) == 2)
+        card = page.all("card")[0]["id"]
+    assert pushed[1]["text"]["repliedMsg"]["msgType"] == "interactiveCard"
+    assert pushed[1]["originalProcessQueryKey"] == f"pqk-{card}"
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "expected"),
     [
