@@ -79,6 +79,9 @@ The bot fetched this from the simulated DingTalk and uploaded it to Dify.
 This Dify is scripted and does not look inside; an app of your own would.
 """
 
+_QUOTE_ZH = "引用的消息也一起交给了 Dify：共 {characters} 个字符。"
+_QUOTE_EN = "What you quoted went to Dify too: {characters} characters."
+
 _KINDS = {
     "image": ("{n} 张图片", "{n} image", "{n} images"),
     "document": ("{n} 份文档", "{n} document", "{n} documents"),
@@ -99,8 +102,12 @@ def language_of(question: str) -> Literal["zh", "en"]:
 
 def sample_answer(question: str) -> Script:
     """A few paragraphs with a list, a table and code, in the language of the question."""
-    text = _ZH if language_of(question) == "zh" else _EN
-    return Script(text.replace("{question}", question), cps=SPEED, first=0.3)
+    quote, words = _parted(question)
+    chinese = language_of(words) == "zh"
+    title, _, rest = (_ZH if chinese else _EN).partition("\n\n")
+    note = (_QUOTE_ZH if chinese else _QUOTE_EN).format(characters=len(quote)) if quote else ""
+    text = "\n\n".join(filter(None, [title, note, rest]))
+    return Script(text.replace("{question}", words), cps=SPEED, first=0.3)
 
 
 def about_files(question: str, files: Sequence[Upload]) -> Script:
@@ -122,6 +129,14 @@ def recorded(words: str) -> bytes:
 def heard(recording: bytes) -> str:
     """What was said in it."""
     return recording.removeprefix(AMR).decode(errors="replace")
+
+
+def _parted(question: str) -> tuple[str, str]:
+    """What is quoted in markdown at the beginning, and the words after it. A question without words is its own."""
+    lines = question.splitlines()
+    quoted = [index for index, line in enumerate(lines) if line.startswith(">")]
+    words = "\n".join(lines[quoted[-1] + 1 :]).strip() if quoted else ""
+    return ("\n".join(lines[index][2:] for index in quoted), words) if words else ("", question)
 
 
 def _bytes(count: int) -> str:

@@ -43,3 +43,13 @@ def test_every_ready_question_has_an_answer_of_its_own(language: str) -> None:
         assert isinstance(script, Script)
         assert script.whole not in ("", sample_answer(ready["question"][language]).whole)
         assert not any(place in script.whole for place in (questions.PICTURE, questions.NUMBERS))
+
+
+def test_the_answer_to_a_question_with_a_quote_is_about_the_question() -> None:
+    text = sample_answer("Quoted message:\n\n> 第一\n>\n> 第二\n\nand this?").whole
+    assert text.startswith("## You asked: and this?\n\nWhat you quoted went to Dify too: 6 characters.\n\n")
+    assert "第一" not in text
+
+
+def test_a_quote_without_a_question_is_the_question() -> None:
+    assert sample_answer("> only this").whole.startswith("## You asked: > only this\n")
