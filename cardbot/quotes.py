@@ -30,11 +30,14 @@ log = structlog.get_logger(__name__)
 async def keep(shown: Mapping[str, str], incoming: Incoming, store: Store) -> None:
     """Keep what the cards of the answer to this message show, by what quotes of them refer to. Raises nothing."""
     try:
-        with anyio.fail_after(KEEPING):
+        with anyio.move_on_after(KEEPING) as patience:
             for carrier, text in shown.items():
                 await store.keep_shown(_key(carrier, incoming), _kept(text))
-    except (StoreError, TimeoutError) as exc:  # a quote of it will say nothing, as of a card that is too old
+    except StoreError as exc:  # a quote of it will say nothing, as of a card that is too old
         log.warning("shown_text_not_kept", message=incoming.message_id, error=str(exc))
+    else:
+        if patience.cancelled_caught:
+            log.warning("shown_text_not_kept", message=incoming.message_id, error=f"not within {KEEPING} s")
 
 
 async def with_quote(incoming: Incoming, store: Store) -> Incoming:

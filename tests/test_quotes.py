@@ -103,8 +103,10 @@ async def test_a_store_that_fails_costs_the_quote_and_nothing_else() -> None:
 @in_virtual_time
 async def test_a_store_that_hangs_does_not_hold_up_the_end() -> None:
     began = anyio.current_time()
-    await keep({"pqk-1": "an answer", "pqk-2": "and its rest"}, DIRECT, Hung())
+    with capture_logs() as logs:
+        await keep({"pqk-1": "an answer", "pqk-2": "and its rest"}, DIRECT, Hung())
     assert anyio.current_time() - began == pytest.approx(KEEPING)
+    assert [(entry["event"], entry["error"]) for entry in logs] == [("shown_text_not_kept", f"not within {KEEPING} s")]
 
 
 # What a reply keeps.

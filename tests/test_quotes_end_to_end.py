@@ -40,11 +40,11 @@ async def kept(database: Path, count: int = 1) -> None:
 
 @asynccontextmanager
 async def answered(
-    folder: Path, answer: Script | None = None, *, group: str | None = None, texts: int = 1, **options: str
+    folder: Path, answer: Script | None = None, *, group: str | None = None, texts: int = 1
 ) -> AsyncGenerator[tuple[Desk, Card]]:
     """A bot that has answered a question, and the card that can be quoted now."""
     database = folder / "cardbot.db"
-    async with desk(CARDBOT_STORE=f"sqlite:///{database}", **options) as there:
+    async with desk(CARDBOT_STORE=f"sqlite:///{database}") as there:
         there.dify.answers.append(answer or Script(ANSWER))
         await there.platform.say("how do I bake bread?", group=group)
         await kept(database, texts)
@@ -156,7 +156,7 @@ async def test_an_answer_that_failed_midway_is_quoted_as_far_as_it_came(tmp_path
 async def test_an_answer_that_was_stopped_is_quoted_as_far_as_it_came(tmp_path: Path) -> None:
     database = tmp_path / "cardbot.db"
     async with desk(CARDBOT_STORE=f"sqlite:///{database}") as there:
-        there.dify.answers.append(Script("One two three. " * 100, cps=40))
+        there.dify.answers.append(Script("One two three. " * 1_000, cps=40))
         await there.platform.say("count")
         await there.platform.wait_for(lambda: any(card.frames for card in there.platform.cards.values()), timeout=20)
         await there.platform.say("/stop")
