@@ -64,12 +64,13 @@ class Thought:
 
 @dataclass(frozen=True, slots=True)
 class FileProduced:
-    """A file that belongs to the answer, or echoes the question's. `url` may be relative to Dify's host."""
+    """A file that belongs to the answer, or echoes the question's (then it belongs to `user`)."""
 
     id: str
     type: str
     url: str
     belongs_to: str
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

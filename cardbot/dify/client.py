@@ -151,7 +151,7 @@ class DifyClient:
         await self._hand_in(f"form/human_input/{form.token}", body)
         call = Call("GET", f"workflow/{ids.workflow_run_id}/events", {"user": user})
         told: list[events.Event] = []
-        reader, ending = EventReader(outputs=outputs, ids=ids), Ending()
+        reader, ending = EventReader(outputs=outputs, ids=ids, base=self._connection.address), Ending()
         ending.saw(ids)
         try:
             async with aclosing(self._streams.follow(call, reader, ending)) as stream:
@@ -230,7 +230,7 @@ class DifyClient:
     async def _outputs(self) -> Outputs:
         """A chatflow's `outputs.answer` is its answer; a workflow's may have any name."""
         kind = await self._kind()
-        return all_of if kind.converses else partial(answering, wanted=self._output)
+        return all_of if kind.converses else partial(answering, wanted=self._output, base=self._connection.address)
 
     async def _body(self, question: Question, kind: Kind) -> dict[str, Any]:
         """What the app declares matters only if there is something to fill in."""
@@ -257,7 +257,7 @@ class DifyClient:
         """Send the question once and follow its stream to the end, then look for what the stream did not bring."""
         kind = await self._kind()
         body = {**await self._body(question, kind), "response_mode": "streaming"}
-        reader, ending = EventReader(outputs=await self._outputs()), Ending()
+        reader, ending = EventReader(outputs=await self._outputs(), base=self._connection.address), Ending()
         untouched = True  # until something of an answer was told: from then on the conversation lives
         async with aclosing(self._streams.follow(Call("POST", kind.asked_at, body=body), reader, ending)) as stream:
             async for event in stream:

@@ -51,6 +51,7 @@ class Connection:
         if not _HEADER_TEXT.fullmatch(api_key):  # an HTTP library's own complaint would repeat the key
             raise SettingsError(["DIFY_API_KEY has characters that no key has: copy it again from Dify's API page."])
         self.fingerprint = hashlib.sha256(api_key.encode()).hexdigest()[:16]
+        self.address = base_url
         self.http = httpx.AsyncClient(
             base_url=base_url,
             headers={"Authorization": f"Bearer {api_key}", "Accept-Encoding": "identity"},

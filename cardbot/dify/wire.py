@@ -9,6 +9,7 @@ from typing import Any
 
 from cardbot import events
 from cardbot.dify.fields import mapping, mappings, number, parsed, text
+from cardbot.dify.links import absolute, files_in
 from cardbot.dify.refusal import reason
 
 SILENT_EVENTS = frozenset(
@@ -44,12 +45,14 @@ def all_of(outputs: Mapping[str, Any]) -> Mapping[str, Any]:
 class EventReader:
     """Reads the events of one stream; remembers the ids and the unknown names it came across."""
 
-    __slots__ = ("_named", "_outputs", "ids", "malformed", "unknown")
+    __slots__ = ("_base", "_named", "_outputs", "ids", "malformed", "unknown")
 
-    def __init__(self, *, outputs: Outputs = all_of, ids: events.Identified | None = None) -> None:
-        """`outputs` chooses those of a run that are its answer; `ids` are known already, of a run that goes on."""
+    def __init__(self, *, outputs: Outputs = all_of, ids: events.Identified | None = None, base: str = "") -> None:
+        """`outputs` chooses those of a run that are its answer; `ids` are known already, of a run that goes on; `base`
+        is Dify's address, for those of its files."""
         self.ids = ids or events.Identified()
         self._outputs = outputs
+        self._base = base
         # the same as `ids`, quicker to compare: every event repeats them
         self._named = (self.ids.conversation_id, self.ids.message_id, self.ids.task_id, self.ids.workflow_run_id)
         self.unknown: set[str] = set()
@@ -73,6 +76,9 @@ class EventReader:
             self._named, self.ids = named, events.Identified(*named)
             yield self.ids
         event = self._event(text(body, "event"), body)
+        if isinstance(event, events.RunFinished):
+            outputs = mapping(mapping(body, "data"), "outputs")
+            yield from (file for name in event.outputs for file in files_in(outputs.get(name), self._base))
         if event is not None:
             yield event
 
@@ -88,9 +94,8 @@ class EventReader:
                 # 1.11.2 to 1.12, and later when an assistant's file comes first, name text deltas `message_file`.
                 if isinstance(body.get("answer"), str):
                     return events.TextDelta(body["answer"])
-                return events.FileProduced(
-                    text(body, "id"), text(body, "type"), text(body, "url"), text(body, "belongs_to")
-                )
+                url = absolute(text(body, "url"), self._base)
+                return events.FileProduced(text(body, "id"), text(body, "type"), url, text(body, "belongs_to"))
             case "message_replace":
                 # Only a text replaces: without one, what is shown would be wiped.
                 return events.TextReplaced(body["answer"]) if isinstance(body.get("answer"), str) else None

@@ -1,11 +1,14 @@
 """One answer as a caller of the API sees it: what is new of it, and how it ended. Pure.
 
 A stream cannot take back what it has told. Where Dify does (a moderation replaces the text, an agent's answer follows
-the words of its rounds, a thinking that began without a tag), the text that counts follows after a blank line.
+the words of its rounds, a thinking that began without a tag), the text that counts follows after a blank line. The
+files of an answer are links at its end, for a chat client shows markdown, and OpenAI's API knows no other place.
 """
 
 from cardbot import events
 from cardbot.answer import Answer
+from cardbot.dify.links import identity, link
+from cardbot.render import whole
 from cardbot.texts import EN
 from cardbot.web.refusals import Refusal, refusal_of_end
 from cardbot.web.replies import FinishReason, Usage
@@ -42,14 +45,15 @@ class Account:
         self._answer = Answer(EN)  # its own sentences are not told, only what Dify says
         self._text = Growth()
         self._reasoning = Growth()
+        self._files = ""
         self._replaced = False
         self._silent = False
         self._code = ""
 
     @property
     def text(self) -> str:
-        """The whole answer so far, without thinking."""
-        return self._answer.text
+        """The whole answer so far, without thinking; at its end with its files."""
+        return self._answer.text + self._files
 
     @property
     def reasoning(self) -> str:
@@ -75,6 +79,7 @@ class Account:
     def close(self) -> Refusal | None:
         """No more will happen. Returns why the answer is no good one, or None."""
         self._answer.close()
+        self._files = _files(self._answer)
         return refusal_of_end(self._answer, code=self._code, silent=self._silent)
 
     def news(self) -> tuple[str, str]:
@@ -97,3 +102,11 @@ class Account:
             completion_tokens=usage.completion_tokens,
             total_tokens=usage.total_tokens,
         )
+
+
+def _files(answer: Answer) -> str:
+    """What to add to the text: links to its files, but for those that it links itself."""
+    text = answer.text
+    files = {identity(file.url): file for file in answer.files.values() if file.url and file.belongs_to != "user"}
+    links = "\n\n".join(link(file) for name, file in files.items() if name not in text)
+    return f"{whole(text)[len(text) :]}\n\n{links}" if links and text.strip() else links

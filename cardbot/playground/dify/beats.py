@@ -102,6 +102,8 @@ def _tools(script: Script, turn: Turn) -> Iterator[Beat]:
     for number, tool in enumerate(script.tools):
         yield Beat(number * each, turn.tool_used(number + 1, tool, ""))
         yield Beat((number + 1) * each, turn.tool_used(number + 1, tool, f"{tool}: done"))
+    for number, url in enumerate(script.files, 1):
+        yield Beat(script.first, turn.file_made(number, url))
 
 
 def _speech(script: Script, turn: Turn, linger: float, part: Part) -> Iterator[Beat]:

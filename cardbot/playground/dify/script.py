@@ -21,6 +21,7 @@ class Script:
         first: Seconds before the first token.
         think: Streamed before the answer as a `<think>` block.
         tools: What an `agent-chat` app uses before the first token, one after the other; no other app has tools.
+        files: Addresses of pictures that these tools make, told when they were used.
         end: How the stream ends. `normal`; `error`: as this release reports a failed model; `cut`: FIN in
             the middle of the body; `reset`: RST; `eof`: a proper end of the body, but no terminal event;
             `hang`: silence; `stall`: pings for ever.
@@ -38,6 +39,7 @@ class Script:
     first: float = 0.0
     think: str = ""
     tools: Sequence[str] = ()
+    files: Sequence[str] = ()
     end: End = "normal"
     at: int | None = None
     replace: str = ""
