@@ -20,6 +20,10 @@ VARIABLE = re.compile(r"[^\s\"'`=,:;{}\[\]]+")
 """The name of a variable. Our choice: what else is in it belongs to another notation, such as JSON."""
 
 
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/*,@?#]+")
+"""Where a page comes from: scheme, host and perhaps a port. Apps on a desk have schemes of their own."""
+
+
 @dataclass(frozen=True, slots=True)
 class AssistantNames:
     """What an AI assistant's skill calls what it hands on: names of variables in its description.
@@ -142,12 +146,23 @@ def _keys(value: object) -> object:
     return {SecretStr(key) for key in keys}
 
 
+def _origins(value: object) -> object:
+    """The origins in a text with commas between them."""
+    if not isinstance(value, str):
+        return value
+    origins = {origin for part in value.split(",") if (origin := part.strip().rstrip("/").lower())}
+    if not all(origin == "*" or ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError("must be origins with commas between them, such as `https://chat.example.com`, or `*`")
+    return origins
+
+
 Text = Annotated[str, AfterValidator(_not_blank)]
 OptionalText = Annotated[str, AfterValidator(str.strip)]
 Secret = Annotated[SecretStr, AfterValidator(_secret_not_blank)]
 Ids = Annotated[frozenset[Text], NoDecode, BeforeValidator(_ids)]  # NoDecode: or the text would have to be JSON
 Words = Annotated[tuple[Text, ...], NoDecode, BeforeValidator(_words)]
 Keys = Annotated[frozenset[Secret], NoDecode, BeforeValidator(_keys)]
+Origins = Annotated[frozenset[Text], NoDecode, BeforeValidator(_origins)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 DifyAddress = Annotated[str, AfterValidator(_dify_address)]
 SafeAddress = Annotated[str, AfterValidator(_safe_address)]

@@ -15,6 +15,7 @@ from cardbot.forms import (
     Ids,
     Keys,
     OptionalText,
+    Origins,
     SafeAddress,
     Seconds,
     Secret,
@@ -149,6 +150,14 @@ class ServeSettings(ServiceSettings, StoreSettings):
         Field(
             alias="CARDBOT_API_KEYS",
             description="`cardbot serve`: keys of its callers, comma separated; none: this machine only, without a key",
+        ),
+    ] = frozenset()
+    cors_origins: Annotated[
+        Origins,
+        Field(
+            alias="CARDBOT_CORS_ORIGINS",
+            description="`cardbot serve`: sites whose pages may call it from a browser, comma separated, or `*`;"
+            " none: no page may",
         ),
     ] = frozenset()
     model: Annotated[

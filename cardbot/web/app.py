@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
@@ -29,6 +30,14 @@ from cardbot.web.replies import Forgotten, Health, ModelCard, ModelList
 
 REQUEST_ID = "x-request-id"
 """Documented: OpenAI's clients show this header of a reply as its `_request_id`. It is in the log."""
+
+NOTHING_HERE = (
+    "There is nothing at this path. A client's base URL ends in /v1, and behind it are chat completions"
+    " (POST /v1/chat/completions), which some clients have to be told to use in place of the Responses API, and models"
+    " (GET /v1/models)."
+)
+"""Whoever comes to another path mostly has a base URL without `/v1`, or a client that asks the Responses API first, as
+OpenAI's agents SDK does."""
 
 log = structlog.get_logger(__name__)
 
@@ -77,18 +86,31 @@ def front(models: Mapping[str, Model], desk: Desk, gate: Gate, leaving: anyio.Ev
         return JSONResponse(described)
 
     guarded = [Middleware(_Gated, gate=gate)]
-    return Starlette(
+    pages = Middleware(
+        CORSMiddleware,
+        allow_origins=gate.origins,
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=[REQUEST_ID, "Retry-After", "x-should-retry"],
+    )
+    completions = Completions(find, desk, leaving)
+    app = Starlette(
         routes=[
-            Route("/v1/chat/completions", Completions(find, desk, leaving), methods=["POST"], middleware=guarded),
+            # With a slash at its end a path is the same: sent elsewhere, a client may not follow, or without its key.
+            Route("/v1/chat/completions", completions, methods=["POST"], middleware=guarded),
+            Route("/v1/chat/completions/", completions, methods=["POST"], middleware=guarded),
             Route("/v1/models", listed, methods=["GET"], middleware=guarded),
+            Route("/v1/models/", listed, methods=["GET"], middleware=guarded),
             Route("/v1/models/{model:path}", shown, methods=["GET"], middleware=guarded),
             Route("/v1/conversations/{user:path}", forget, methods=["DELETE"], middleware=guarded),
             Route("/openapi.json", openapi, methods=["GET"]),
             Route("/health", health, methods=["GET"]),
         ],
-        middleware=[Middleware(_Logged)],
+        middleware=[*([pages] if gate.origins else []), Middleware(_Logged)],  # pages are to read refusals too
         exception_handlers={Refused: _refused, HTTPException: _not_so},
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 def _json(value: BaseModel) -> Response:
@@ -102,8 +124,11 @@ async def _refused(_: Request, exc: Exception) -> Response:
 async def _not_so(_: Request, exc: Exception) -> Response:
     """Starlette's own refusals, of a path or a method, in OpenAI's form."""
     error = cast(HTTPException, exc)
-    code = "method_not_allowed" if error.status_code == 405 else "unknown_url"
-    response = bad_request(f"{error.detail}.", code=code, status=error.status_code).response
+    if error.status_code == 404:
+        refusal = bad_request(NOTHING_HERE, code="unknown_url", status=404)
+    else:
+        refusal = bad_request(f"{error.detail}.", code="method_not_allowed", status=error.status_code)
+    response = refusal.response
     response.headers.update(error.headers or {})
     return response
 

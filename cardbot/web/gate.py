@@ -2,7 +2,7 @@
 
 Without keys the threat is a web site that is open in a browser on this machine: it can send requests to 127.0.0.1, or
 make a name of its own resolve to it (DNS rebinding). So each request must name this machine as its `Host` and, if a
-browser says where it comes from, come from there.
+browser says where it comes from, come from there or from a site that the administrator has named.
 """
 
 import hashlib
@@ -19,17 +19,24 @@ from cardbot.web.refusals import BAD_REQUEST, Refusal, Refused
 NO_KEY = Refusal(
     401, "You must give an API key, in the header `Authorization: Bearer …`.", "missing_api_key", BAD_REQUEST
 )
-WRONG_KEY = Refusal(401, "This API key is not known here.", "invalid_api_key", BAD_REQUEST)
+# Clients tell a wrong key by OpenAI's own first words (read in litellm 1.106: `exception_mapping_utils.py`).
+WRONG_KEY = Refusal(401, "Incorrect API key provided: it is not known here.", "invalid_api_key", BAD_REQUEST)
 NOT_FROM_HERE = Refusal(
     403, "Without API keys only this machine is answered, by its own address.", "not_from_here", BAD_REQUEST
 )
 
 
 class Gate:
-    """Lets requests pass."""
+    """Lets requests pass.
 
-    def __init__(self, keys: Collection[SecretStr]) -> None:
+    Args:
+        keys: those that open; none: only this machine is let in.
+        origins: sites whose pages may call from a browser.
+    """
+
+    def __init__(self, keys: Collection[SecretStr], origins: Collection[str] = ()) -> None:
         self._digests = [_digest(key.get_secret_value()) for key in keys]
+        self.origins = origins
 
     @property
     def wants_key(self) -> bool:
@@ -39,7 +46,7 @@ class Gate:
     def check(self, headers: Headers) -> None:
         """Raises `Refused`."""
         if not self.wants_key:
-            if not _is_from_here(headers):
+            if not _is_from_here(headers, self.origins):
                 raise Refused(NOT_FROM_HERE)
             return
         scheme, _, key = headers.get("authorization", "").strip().partition(" ")
@@ -57,7 +64,7 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-def _is_from_here(headers: Headers) -> bool:
+def _is_from_here(headers: Headers, origins: Collection[str]) -> bool:
     host = headers.get("host", "")
     try:
         name = urlsplit(f"//{host}").hostname or ""
@@ -65,4 +72,4 @@ def _is_from_here(headers: Headers) -> bool:
         return False
     if headers.getlist("host") != [host] or not is_loopback(name):
         return False
-    return headers.get("origin") in (None, f"http://{host}")
+    return headers.get("origin") in (None, f"http://{host}", *origins)

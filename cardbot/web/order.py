@@ -187,6 +187,10 @@ def _complaint(error: ValidationError, *within: int | str) -> Refusal:
             return _wrong(param, f"must be one of {problem['ctx']['expected_tags']}")
         case "literal_error" if param == "n":
             return _wrong(param, "must be 1: Dify gives one answer")
+        case "literal_error" if param in ("tool_choice", "function_call"):
+            return _wrong(param, "must be auto or none: the Dify app calls its own tools, and none of the caller's")
+        case "literal_error" if param == "response_format.type":
+            return _wrong(param, "must be text or json_object: the Dify app is not told of a schema")
         case "string_pattern_mismatch" | "string_too_long" if param.endswith(".url"):
             return _wrong(param, ONLY_WITHIN)
         case "string_pattern_mismatch" if param == "user":

@@ -1,7 +1,8 @@
 """The requests that are taken, as OpenAI documents them.
 
 Documented: platform.openai.com/docs/api-reference/chat, read 2026-11. Fields that are not here are ignored: a Dify app
-brings its own model, temperature and tools.
+brings its own model, temperature and tools. Where a caller could not go on with an answer that ignores them, the
+request is refused.
 """
 
 import re
@@ -147,6 +148,19 @@ class StreamOptions(Shape):
     include_usage: bool | None = None
 
 
+class Form(Shape):
+    """The form of an answer. For JSON of any form, OpenAI has the messages ask too, and so the app knows of it; what
+    would fit a schema could not be promised."""
+
+    type: Literal["text", "json_object"]
+
+
+ToolChoice = Annotated[
+    Literal["none", "auto"] | None,
+    Field(description="No call can be promised: the app calls tools of its own, and none of the caller's."),
+]
+
+
 class ChatRequest(Shape):
     """The body of `POST /v1/chat/completions`."""
 
@@ -164,6 +178,9 @@ class ChatRequest(Shape):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Literal[1] | None = None
+    tool_choice: ToolChoice = None
+    function_call: ToolChoice = None
+    response_format: Form | None = None
     user: Annotated[
         str | None,
         Field(

@@ -68,6 +68,13 @@ async def serve(
                 " others."
             ]
         )
+    if not settings.api_keys and "*" in settings.cors_origins:
+        raise SettingsError(
+            [
+                "CARDBOT_API_KEYS is missing: with CARDBOT_CORS_ORIGINS=* and no keys, any site that is open in a"
+                " browser here could ask."
+            ]
+        )
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listening(host, port))
         store = await stack.enter_async_context(open_store(settings.store))
@@ -83,7 +90,7 @@ async def serve(
         for name, dify in clients.items():
             tasks.start_soon(_introduce, name, dify, models[name].dify_system_prompt)
         address = await stack.enter_async_context(
-            served(apps, desk, Gate(settings.api_keys), listener, drain=settings.drain_seconds)
+            served(apps, desk, Gate(settings.api_keys, settings.cors_origins), listener, drain=settings.drain_seconds)
         )
         log.info("serving", address=address, models=list(apps), keys=len(settings.api_keys))
         yield address

@@ -76,10 +76,12 @@ async def stand(
     models: Mapping[str, str] | None = None,
     keys: str = "",
     key: str = "none",
+    origins: str = "",
     idle: float = 5.0,
 ) -> AsyncGenerator[Stand]:
     """The whole front. `models` are addresses of Dify; `key` is what the client sends."""
     values = {"CARDBOT_STORE": "memory:", "CARDBOT_DRAIN_SECONDS": 0, "CARDBOT_API_KEYS": keys}
+    values["CARDBOT_CORS_ORIGINS"] = origins
     async with FakeDify(**{"api_key": "app-test", "linger": 0, **(dify or {})}) as fake:
         apps = {name: dify_settings(url, idle) for name, url in (models or {"dify": fake.url}).items()}
         async with serve(apps, ServeSettings.of(values), port=0) as address, talking(address, key) as (client, http):

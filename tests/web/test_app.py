@@ -157,6 +157,7 @@ async def test_what_is_not_there_is_told_in_the_same_form() -> None:
         wrong = await there.http.get("/v1/chat/completions")
     assert (nowhere.status_code, nowhere.json()["error"]["type"]) == (404, "invalid_request_error")
     assert nowhere.json()["error"]["code"] == "unknown_url"
+    assert "base URL ends in /v1" in nowhere.json()["error"]["message"]
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
     assert wrong.json()["error"]["code"] == "method_not_allowed"
 

@@ -149,6 +149,17 @@ def test_a_name_in_the_header_is_utf_8() -> None:
     assert order(user("hi"), header="Ren\xe9").user == "René"
 
 
+@pytest.mark.parametrize("choice", ["auto", "none", None])
+def test_tools_that_need_not_be_called_are_ignored(choice: str | None) -> None:
+    tools = [{"type": "function", "function": {"name": "weather"}}]
+    assert order(user("hi"), tools=tools, tool_choice=choice, function_call=choice).query == "hi"
+
+
+@pytest.mark.parametrize("form", [{"type": "text"}, {"type": "json_object"}, None])
+def test_a_form_that_the_messages_ask_for_too_is_ignored(form: Any) -> None:
+    assert order(user("hi"), response_format=form).query == "hi"
+
+
 def test_fields_that_dify_decides_are_ignored() -> None:
     assert order(user("hi"), temperature=2, tools=[{"type": "function"}], max_tokens="x", n=None).query == "hi"
 
@@ -204,6 +215,12 @@ def body(*messages: Any, **more: Any) -> dict[str, Any]:
         ),
         (body(user([{"type": "image_url", "image_url": "x"}])), "messages[0].content[0].image_url", "object"),
         (body(n=2), "n", "n must be 1"),
+        (body(tool_choice="required"), "tool_choice", "the Dify app calls its own tools"),
+        (body(tool_choice={"type": "function"}), "tool_choice", "must be auto or none"),
+        (body(function_call={"name": "weather"}), "function_call", "must be auto or none"),
+        (body(response_format={"type": "json_schema"}), "response_format.type", "not told of a schema"),
+        (body(response_format={}), "response_format.type", "You must give"),
+        (body(response_format="json"), "response_format", "must be an object"),
         (body(stream="yes"), "stream", "valid boolean"),
         (body(stream_options={"include_usage": 1}), "stream_options.include_usage", "valid boolean"),
         (body(user=1), "user", "valid string"),
