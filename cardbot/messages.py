@@ -104,3 +104,6 @@ class Question:
     """Values of the app's input variables. Dify drops those that the app does not declare."""
     system: str = ""
     """How the app is to behave: its input `system_prompt`, or put before a conversation's first question."""
+    before: str = ""
+    """What was said before, put before the question where Dify does not know it: an app that keeps no conversations, or
+    one that begins."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -40,11 +40,19 @@ def body_of(question: Question, kind: Kind, app: App, form: Form) -> dict[str, A
 
     Raises `NoQuestionInput`, `QuestionTooLong`, `InputMissing` or `FileNeeded`.
     """
+    begins = not (kind.converses and question.conversation_id)
+    if question.before and begins:
+        try:
+            return body_of(
+                replace(question, query=f"{question.before}\n\n{question.query}", before=""), kind, app, form
+            )
+        except QuestionTooLong as exc:
+            log.warning("dify_history_left_out", characters=exc.limit)
     query = question.query
     inputs: dict[str, object] = {**form.inputs, **question.inputs}
     if question.system and app.declared(SYSTEM_INPUT):
         inputs[SYSTEM_INPUT] = question.system
-    elif question.system and not (kind.converses and question.conversation_id):
+    elif question.system and begins:
         query = f"{question.system}\n\n{query}"
     inputs = {name: _cut(value, app.declared(name)) for name, value in inputs.items()}
     if not kind.converses:
@@ -61,7 +69,7 @@ def body_of(question: Question, kind: Kind, app: App, form: Form) -> dict[str, A
             body["conversation_id"] = question.conversation_id
     if question.files:
         _take_along([_file(one) for one in question.files], body, inputs, kind, app)
-    if app.mode in SILENT_MODES and not (kind.converses and question.conversation_id):  # a conversation may keep them
+    if app.mode in SILENT_MODES and begins:  # a conversation may keep them
         _ensure_complete(inputs, app)
     return {"inputs": inputs, **body}
 

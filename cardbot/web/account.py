@@ -65,6 +65,11 @@ class Account:
         """What the answer is stopped by; empty until Dify said so."""
         return self._answer.ids.task_id
 
+    @property
+    def conversation_id(self) -> str:
+        """Dify's id of the conversation; empty where it keeps none."""
+        return self._answer.ids.conversation_id
+
     def take(self, event: events.Event) -> None:
         """Take the next event in."""
         self._answer.apply(event)

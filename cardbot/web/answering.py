@@ -11,6 +11,7 @@ from cardbot.web.account import Account
 from cardbot.web.asking import Desk, Model, asked, dify_user
 from cardbot.web.order import Order
 from cardbot.web.refusals import Refusal, internal, refusal_of
+from cardbot.web.thread import kept, said, thread_key
 
 FAREWELL = 5.0
 """Seconds to stop an answer at Dify that nobody wants any more. Our choice: its first event, which names what to stop,
@@ -83,6 +84,13 @@ class Answering:
         """Wait until there is no more to tell."""
         while not self.ended:
             await self.stir()
+
+    async def keep(self, told: str) -> None:
+        """Let the chat go on with this conversation, of which its client keeps what it was `told`."""
+        conversation, asked = self.account.conversation_id, self._order.thread
+        if conversation and asked:
+            key = thread_key(self._model.app, self._model.name, said(asked, "assistant", told))
+            await kept(conversation, key, self._desk.store)
 
     async def part(self) -> None:
         """Leave it: what Dify still says is wanted by nobody. Returns at once if it has ended, or was not asked yet."""

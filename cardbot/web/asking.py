@@ -13,6 +13,7 @@ from cardbot.events import Event, Identified
 from cardbot.messages import FileKind, Question, Upload
 from cardbot.ports import ConversationKey, Download, Source, Store
 from cardbot.web.order import Order, Picture
+from cardbot.web.thread import taken, thread_key
 
 ROBOT = "openai"
 """What stands for the robot in the key of a conversation: these are none of DingTalk's."""
@@ -70,9 +71,11 @@ async def asked(order: Order, model: Model, desk: Desk, on_ask: Callable[[], Non
         await stack.enter_async_context(place(desk.places))
         if order.user:
             conversation = await to_go_on_with(key, desk.store)
+        elif order.heard:
+            conversation = await taken(thread_key(model.app, model.name, order.heard), desk.store)
         files = await _files(order.pictures, model, user)
         system = "\n\n".join(filter(None, (model.system, order.system)))
-        question = Question(order.query, user, conversation, files, system=system)
+        question = Question(order.query, user, conversation, files, system=system, before=order.before)
         on_ask()
         events = await stack.enter_async_context(aclosing(model.source.ask(question)))
         async for event in events:

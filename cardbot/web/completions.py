@@ -117,6 +117,7 @@ class _Telling:
         if self._answering.refusal:
             return self._answering.refusal.response
         account = self._answering.account
+        await self._answering.keep(account.text)
         message = AnswerMessage(role="assistant", content=account.text)
         if account.reasoning:
             message = AnswerMessage(role="assistant", content=account.text, reasoning_content=account.reasoning)
@@ -138,6 +139,7 @@ class _Telling:
             return answering.refusal.response
         await self._send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
         await self._delta(Delta(role="assistant", content=""))
+        told: list[str] = []
         while True:
             ended = answering.ended  # looked at before the news: what comes in between is told in the next round
             reasoning, text = answering.account.news()
@@ -145,6 +147,7 @@ class _Telling:
                 await self._delta(Delta(reasoning_content=reasoning))
             if text:
                 await self._delta(Delta(content=text))
+                told.append(text)
             if ended:
                 break
             with anyio.move_on_after(PING) as silence:
@@ -154,6 +157,7 @@ class _Telling:
         if answering.refusal:
             await self._event(answering.refusal.body.model_dump_json())
         else:
+            await self._answering.keep("".join(told))  # before the end is told: the next question may come at once
             await self._finish()
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         return None

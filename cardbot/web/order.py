@@ -2,8 +2,9 @@
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,16 +14,15 @@ from cardbot.web.refusals import Refusal, Refused, bad_request
 from cardbot.web.requests import (
     NO_CONTROLS,
     USER_LIMIT,
-    AssistantMessage,
     ChatRequest,
     ImagePart,
     InstructionMessage,
     Message,
     Question,
     TextPart,
-    ToolMessage,
     UserMessage,
 )
+from cardbot.web.thread import said
 
 USER_HEADER = "X-User"
 """Whose conversation it is. Goes before the body's `user`: a gateway that knows who asks can set it for everybody."""
@@ -35,6 +35,15 @@ ONLY_WITHIN = (
 
 MARKS = {"image_url": "[picture]", "input_audio": "[audio]", "file": "[file]"}
 """What stands in a transcript for what is no text. The kinds of parts: documented, as in `requests`."""
+
+BEFORE = "The conversation so far:"
+"""Stands before what was said."""
+
+NOW = "The user's new message:"
+"""Stands between that and the question."""
+
+SINCE = "What was said since, to go on from where it ends:"
+"""Stands between the question and the beginning of an answer to it. Clients send one to have it finished."""
 
 PICTURE_ONLY = "Please look at the picture."
 """The question of a message without words: Dify refuses an empty one."""
@@ -56,6 +65,12 @@ class Order:
     user: str
     """Empty for a question without memory."""
     query: str
+    before: str = ""
+    """What was said before, for where Dify does not know it."""
+    heard: str = ""
+    """What names the thread of a chat without a user, before the question; empty at its beginning."""
+    thread: str = ""
+    """The same with the question."""
     system: str = ""
     pictures: tuple[Picture, ...] = ()
     stream: bool = False
@@ -74,13 +89,16 @@ def order_of(body: bytes, user_header: str | None = None) -> Order:
     query = without_envelope(_words(question))
     if not query.strip():
         query = PICTURE_ONLY
-    if not user:
-        query = _with_transcript(request.messages[:at], query)
+    before, since = _transcript(request.messages[:at]), _transcript(request.messages[at + 1 :])
+    heard = "" if user or since else _thread("", request.messages[:at])
     options = request.stream_options
     return Order(
         model=request.model,
         user=user,
-        query=query,
+        query="\n\n".join([query, SINCE, since]) if since else query,
+        before="\n\n".join([BEFORE, before, NOW]) if before else "",
+        heard=heard,
+        thread="" if user or since else _thread(heard, request.messages[at : at + 1]),
         system="\n\n".join(filter(None, map(_instruction, request.messages))),
         pictures=tuple(_pictures(question)),
         stream=bool(request.stream),
@@ -150,22 +168,24 @@ def _picture(url: str) -> Picture:
     return Picture(f"image/{'jpeg' if kind == 'jpg' else kind}", base64.b64decode(content))
 
 
-def _with_transcript(before: Sequence[Message], query: str) -> str:
-    """The question with all that was said before, for an app that remembers nothing."""
-    names = {UserMessage: "User", AssistantMessage: "Assistant", ToolMessage: "Tool"}
-    said = [
-        f"{names[type(message)]}: {words}"
-        for message in before
-        if type(message) in names and (words := _said(message).strip())
-    ]
-    if not said:
-        return query
-    return "\n\n".join(["The conversation so far:", *said, "The user's new message:", query])
+def _transcript(messages: Sequence[Message]) -> str:
+    """All that was said, for an app that does not know it."""
+    return "\n\n".join(f"{message.role.capitalize()}: {words}" for message, words in _spoken(messages))
 
 
-def _said(message: Message) -> str:
-    words = _words(message)
-    return without_envelope(words) if isinstance(message, UserMessage) else words
+def _thread(before: str, messages: Sequence[Message]) -> str:
+    """What names a thread after these messages."""
+    return reduce(lambda thread, spoken: said(thread, spoken[0].role, spoken[1]), _spoken(messages), before)
+
+
+def _spoken(messages: Sequence[Message]) -> Iterator[tuple[Message, str]]:
+    """Whoever said something, and what; not how the app is to behave."""
+    for message in messages:
+        words = _words(message)
+        if isinstance(message, UserMessage):
+            words = without_envelope(words)
+        if words.strip() and not isinstance(message, InstructionMessage):
+            yield message, words.strip()
 
 
 def _complaint(error: ValidationError, *within: int | str) -> Refusal:

@@ -187,6 +187,7 @@ class ChatRequest(Shape):
             max_length=USER_LIMIT,
             pattern=NO_CONTROLS,
             description="Whose conversation it is, unless the header `X-User` says so. Dify remembers it: only the last"
-            " message is asked. Without a user there is no memory: the messages before go along in the question.",
+            " message is asked. Without a user, a conversation is found again by the messages before; where none is,"
+            " these go along in the question.",
         ),
     ] = None

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,7 +32,8 @@ def complaint(body: Any) -> tuple[str | None, str]:
 
 
 def test_one_message_is_the_question() -> None:
-    assert order(user("hello")) == Order(model="dify", user="", query="hello")
+    asked = order(user("hello"))
+    assert replace(asked, thread="") == Order(model="dify", user="", query="hello")
 
 
 def test_instructions_go_apart() -> None:
@@ -40,11 +42,12 @@ def test_instructions_go_apart() -> None:
 
 
 def test_with_a_user_only_the_last_message_is_asked() -> None:
-    messages = [user("one"), {"role": "assistant", "content": "1"}, user("two"), {"role": "assistant", "content": "2"}]
-    assert order(*messages, user="ada").query == "two"
+    asked = order(user("one"), {"role": "assistant", "content": "1"}, user("two"), user="ada")
+    assert (asked.query, asked.heard, asked.thread) == ("two", "", "")
 
 
-def test_without_a_user_what_was_said_before_goes_along() -> None:
+@pytest.mark.parametrize("name", ["", "ada"])
+def test_what_was_said_before_is_at_hand_for_an_app_that_does_not_know_it(name: str) -> None:
     messages = [
         user("one"),
         {"role": "assistant", "content": None, "tool_calls": []},
@@ -52,9 +55,22 @@ def test_without_a_user_what_was_said_before_goes_along() -> None:
         {"role": "assistant", "content": [{"type": "text", "text": "1"}]},
         user("two"),
     ]
-    assert order(*messages).query == (
-        "The conversation so far:\n\nUser: one\n\nTool: 22 °C\n\nAssistant: 1\n\nThe user's new message:\n\ntwo"
+    asked = order(*messages, user=name)
+    assert (asked.query, asked.before) == (
+        "two",
+        "The conversation so far:\n\nUser: one\n\nTool: 22 °C\n\nAssistant: 1\n\nThe user's new message:",
     )
+
+
+@pytest.mark.parametrize("name", ["", "ada"])
+def test_an_answer_that_was_begun_is_to_be_gone_on_with(name: str) -> None:
+    begun = [{"role": "assistant", "content": "Sure, it"}, {"role": "tool", "content": "22 °C"}]
+    asked = order(user("one"), {"role": "assistant", "content": "1"}, user("two"), *begun, user=name)
+    assert asked.query == (
+        "two\n\nWhat was said since, to go on from where it ends:\n\nAssistant: Sure, it\n\nTool: 22 °C"
+    )
+    assert asked.before.endswith("Assistant: 1\n\nThe user's new message:")
+    assert (asked.heard, asked.thread) == ("", "")
 
 
 def test_parts_of_text_are_lines() -> None:
@@ -125,9 +141,9 @@ def test_what_cannot_be_asked_is_refused_as_the_question(content: Any) -> None:
 
 def test_a_transcript_marks_what_is_no_text() -> None:
     parts = [{"type": "text", "text": "What is this?"}, *(content[0] for content in FOREIGN[5:])]
-    assert order(user(parts), user("and?")).query == (
+    assert order(user(parts), user("and?")).before == (
         "The conversation so far:\n\nUser: What is this?\n[picture]\n[picture]\n[audio]\n[file]\n\n"
-        "The user's new message:\n\nand?"
+        "The user's new message:"
     )
 
 
