@@ -59,7 +59,8 @@ async def test_a_file_among_the_outputs_of_a_workflow_is_told_beside_its_text(te
 def told(text: str, *files: events.FileProduced) -> str:
     """What is added to a text."""
     account = Account()
-    for event in [events.TextDelta(text), *files, events.MessageEnded()]:
+    happened: list[events.Event] = [events.TextDelta(text), *files, events.MessageEnded()]
+    for event in happened:
         account.take(event)
     account.close()
     return account.text.removeprefix(text)
