@@ -231,6 +231,15 @@ async def test_a_file_among_the_outputs_is_a_link() -> None:
     assert answer.text == "[a.pdf](https://x/a.pdf)\n\n![b.png](https://x/a.pdf)"
 
 
+async def test_a_file_beside_a_text_of_any_name_follows_it() -> None:
+    file = {"dify_model_identity": "__dify__file__", "type": "document", "filename": "a.pdf", "url": "/files/1/a.pdf"}
+    async with pair() as (dify, client):
+        dify.default = Script("", outputs={"summary": "Hello", "report": file, "score": 3})
+        answer, _ = await ask(client)
+        link = f"[a.pdf]({dify.url.removesuffix('/v1')}/files/1/a.pdf)"
+    assert answer.text == f"Hello\n\n{link}"
+
+
 # Inputs.
 
 

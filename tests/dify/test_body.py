@@ -1,5 +1,6 @@
 """A question as a body, by what the app declares; and what the settings and the app do not agree on."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from cardbot.dify.app import App, AppInput, app_of
 from cardbot.dify.body import Form, body_of, missing, query_input
 from cardbot.dify.concerns import concerns
 from cardbot.dify.kinds import KINDS, kind_of
-from cardbot.errors import FileNeeded, InputMissing, NoQuestionInput
+from cardbot.errors import FileNeeded, InputMissing, NoQuestionInput, QuestionTooLong
 from cardbot.messages import FileKind, Question, Upload
 
 WORKFLOW, COMPLETION, CHAT = KINDS["workflow"], KINDS["completion"], KINDS["chat"]
@@ -24,6 +25,35 @@ def text(name: str, *, required: bool = False, **more: Any) -> AppInput:
 
 def app(*inputs: AppInput, mode: str = "workflow", uploads: bool = False) -> App:
     return App("App", mode, "1.14.1", has_uploads=uploads, inputs=inputs)
+
+
+# What was said before.
+
+BEFORE = replace(ASK, before="User: hi")
+
+
+@pytest.mark.parametrize(
+    ("question", "query"),
+    [
+        (BEFORE, "User: hi\n\nhello"),
+        (replace(BEFORE, conversation_id="c-1"), "hello"),
+        (replace(BEFORE, system="Be brief."), "Be brief.\n\nUser: hi\n\nhello"),
+    ],
+)
+def test_what_was_said_before_goes_along_where_a_conversation_begins(question: Question, query: str) -> None:
+    assert body_of(question, CHAT, app(mode="chat"), Form())["query"] == query
+
+
+def test_what_was_said_before_always_goes_along_where_there_are_no_conversations() -> None:
+    question = replace(BEFORE, conversation_id="c-1")
+    assert body_of(question, WORKFLOW, app(text("query")), Form())["inputs"] == {"query": "User: hi\n\nhello"}
+
+
+def test_what_was_said_before_is_left_out_where_there_is_no_room() -> None:
+    declared = app(text("query", max_length=7))
+    assert body_of(BEFORE, WORKFLOW, declared, Form())["inputs"] == {"query": "hello"}
+    with pytest.raises(QuestionTooLong):
+        body_of(replace(BEFORE, query="hello you"), WORKFLOW, declared, Form())
 
 
 # Which input takes the question.

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from cardbot import errors, events
 from cardbot.answer import Answer
 from cardbot.dify.ending import Ending
 from cardbot.dify.kept import stored_messages
+from cardbot.dify.outputs import answering
 from cardbot.dify.refusal import REASON_LIMIT, reason, rejection
 from cardbot.dify.wire import SILENT_EVENTS, EventReader
 from cardbot.sse import Decoder
@@ -112,6 +114,32 @@ def test_message_end_carries_usage_and_sources() -> None:
 @pytest.mark.parametrize("metadata", [None, {}, [], {"usage": None, "retriever_resources": "x"}])
 def test_message_end_without_details_is_an_end_all_the_same(metadata: object) -> None:
     assert read("message_end", metadata=metadata) == [events.MessageEnded()]
+
+
+FILE = {"dify_model_identity": "__dify__file__", "type": "image", "filename": "a.png", "url": "/files/1/file-preview"}
+
+
+@pytest.mark.parametrize(
+    ("base", "url"),
+    [
+        ("https://dify.example.com/v1", "https://dify.example.com/files/f-1?sign=a"),
+        ("http://10.0.0.1:5001/v1", "http://10.0.0.1:5001/files/f-1?sign=a"),
+        ("", "/files/f-1?sign=a"),
+    ],
+)
+def test_a_file_without_a_host_is_at_difys(base: str, url: str) -> None:
+    """Seen: github.com/langgenius/dify/issues/22552."""
+    told = {"event": "message_file", "id": "f-1", "type": "image", "url": "/files/f-1?sign=a"}
+    assert list(EventReader(base=base).read(json.dumps(told))) == [events.FileProduced("f-1", "image", url, "")]
+
+
+@pytest.mark.parametrize(("wanted", "files"), [("", ["a.png", "a.png"]), ("picture", ["a.png"]), ("text", [])])
+def test_the_files_of_a_run_are_those_of_the_outputs_that_are_its_answer(wanted: str, files: list[str]) -> None:
+    outputs = {"text": "Hi", "picture": FILE, "more": [FILE], "score": {"no": "file"}}
+    reader = EventReader(outputs=partial(answering, wanted=wanted), base="https://dify.example.com/v1")
+    happened = list(reader.read(json.dumps({"event": "workflow_finished", "data": {"outputs": outputs}})))
+    assert [event.name for event in happened if isinstance(event, events.FileProduced)] == files
+    assert isinstance(happened[-1], events.RunFinished)
 
 
 def test_a_message_file_that_carries_text_is_text() -> None:
