@@ -11,6 +11,9 @@ from cardbot.events import FileProduced
 FILE_MARK = "dify_model_identity"
 """The field by which Dify marks a file in its JSON. Seen: 0.15.8."""
 
+_OWN = "](/files/"
+"""How the address of a file of Dify's begins that a text links without a host."""
+
 _MARKS_OF_MARKDOWN = re.compile(r"([\\\[\]])")
 _ENDS_AN_ADDRESS = str.maketrans({" ": "%20", "(": "%28", ")": "%29", "<": "%3C", ">": "%3E", "\n": "", "\r": ""})
 
@@ -22,6 +25,17 @@ def absolute(url: str, base: str) -> str:
         return urljoin(base, url) if url else ""
     except ValueError:  # no address at all, such as `//[`
         return url
+
+
+def with_hosts(text: str, base: str) -> str:
+    """The text, whose links to Dify's own files have their host."""
+    return text.replace(_OWN, f"]({absolute('/files/', base)}") if base else text
+
+
+def settled(text: str) -> str:
+    """As much of a text that grows as `with_hosts` will not change: not what may become such an address."""
+    held = next((size for size in range(len(_OWN) - 1, 0, -1) if text.endswith(_OWN[:size])), 0)
+    return text[: len(text) - held]
 
 
 def link(file: FileProduced) -> str:

@@ -7,7 +7,7 @@ files of an answer are links at its end, for a chat client shows markdown, and O
 
 from cardbot import events
 from cardbot.answer import Answer
-from cardbot.dify.links import identity, link
+from cardbot.dify.links import identity, link, settled, with_hosts
 from cardbot.render import whole
 from cardbot.texts import EN
 from cardbot.web.refusals import Refusal, refusal_of_end
@@ -39,10 +39,12 @@ class Growth:
 
 
 class Account:
-    """Takes in what happens; tells what is new since it was last asked."""
+    """Takes in what happens; tells what is new since it was last asked. `base` is Dify's address, for its files."""
 
-    def __init__(self) -> None:
+    def __init__(self, base: str = "") -> None:
         self._answer = Answer(EN)  # its own sentences are not told, only what Dify says
+        self._base = base
+        self._closed = False
         self._text = Growth()
         self._reasoning = Growth()
         self._files = ""
@@ -53,7 +55,7 @@ class Account:
     @property
     def text(self) -> str:
         """The whole answer so far, without thinking; at its end with its files."""
-        return self._answer.text + self._files
+        return with_hosts(self._answer.text, self._base) + self._files
 
     @property
     def reasoning(self) -> str:
@@ -85,11 +87,13 @@ class Account:
         """No more will happen. Returns why the answer is no good one, or None."""
         self._answer.close()
         self._files = _files(self._answer)
+        self._closed = True
         return refusal_of_end(self._answer, code=self._code, silent=self._silent)
 
     def news(self) -> tuple[str, str]:
         """More thinking, and more of the answer."""
-        return self._reasoning.news(self.reasoning), self._text.news(self.text)
+        text = self.text if self._closed else settled(self.text)
+        return self._reasoning.news(self.reasoning), self._text.news(text)
 
     @property
     def finish_reason(self) -> FinishReason:

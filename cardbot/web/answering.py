@@ -24,7 +24,7 @@ class Answering:
     """One answer. `listen` runs in a task of its own; however slow the reader is, Dify is read at full speed."""
 
     def __init__(self, order: Order, model: Model, desk: Desk) -> None:
-        self.account = Account()
+        self.account = Account(model.address)
         self.refusal: Refusal | None = None
         """Why it is no good answer, once that is known."""
         self.begun = anyio.Event()

@@ -32,6 +32,8 @@ class Model:
     source: Source
     app: str
     """Fingerprint of the Dify app, whose conversations these are."""
+    address: str = ""
+    """Of Dify, for its files."""
     system: str = field(default="", repr=False)
     """How the app is to behave, whoever asks; what the caller says about it comes after."""
 

@@ -80,7 +80,13 @@ async def serve(
         store = await stack.enter_async_context(open_store(settings.store))
         clients = {name: await stack.enter_async_context(DifyClient.of(app)) for name, app in models.items()}
         apps = {
-            name: Model(name=name, source=dify, app=dify.fingerprint, system=models[name].dify_system_prompt)
+            name: Model(
+                name=name,
+                source=dify,
+                app=dify.fingerprint,
+                address=models[name].dify_base_url,
+                system=models[name].dify_system_prompt,
+            )
             for name, dify in clients.items()
         }
         desk = Desk(store=store, places=anyio.CapacityLimiter(settings.max_answers))

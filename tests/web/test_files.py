@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cardbot import events
 from cardbot.dify.links import FILE_MARK
@@ -54,6 +56,29 @@ async def test_a_file_among_the_outputs_of_a_workflow_is_told_beside_its_text(te
         told = await tell(there)
     assert told.startswith(text)
     assert told.count(link) == 1
+
+
+@TELLINGS
+@pytest.mark.parametrize("chunk", [1, 5, 100])
+async def test_a_link_to_a_file_of_difys_gets_its_host_however_it_is_cut(tell: Any, chunk: int) -> None:
+    text = "[1] ![a](/files/1/a.png?sign=b) and [b](/filed), [c](https://x.example.com/files/c) [d]("
+    async with stand() as there:
+        there.dify.default = Script(text, chunk=chunk, cps=1000)
+        host = there.dify.url.removesuffix("/v1")
+        assert await tell(there) == text.replace("](/files/", f"]({host}/files/")
+
+
+@given(st.lists(st.sampled_from(["]", "(", "](", "/", "/files", "/files/", "](/files/", "a", "files/"])))
+def test_no_part_of_a_link_is_told_before_its_host(pieces: list[str]) -> None:
+    account, told = Account("https://dify.example.com/v1"), ""
+    for piece in pieces:
+        account.take(events.TextDelta(piece))
+        told += account.news()[1]
+    account.take(events.MessageEnded())
+    account.close()
+    told += account.news()[1]
+    assert told == account.text
+    assert told == "".join(pieces).replace("](/files/", "](https://dify.example.com/files/")
 
 
 def told(text: str, *files: events.FileProduced) -> str:
