@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any, assert_never
 
 from cardbot import events
+from cardbot.links import identity, link, with_hosts
 from cardbot.render import whole
 from cardbot.texts import Texts
 from cardbot.thinking import ThinkingSplitter
@@ -28,9 +29,12 @@ class Outcome(StrEnum):
 
 
 class Answer:
-    """One answer as it grows. `markdown` is what a person should see now; after the end, what stays."""
+    """One answer as it grows. `markdown` is what a person should see now; after the end, what stays.
 
-    def __init__(self, texts: Texts) -> None:
+    `base` is Dify's address, for links to its own files.
+    """
+
+    def __init__(self, texts: Texts, *, base: str = "") -> None:
         self.ids = events.Identified()
         self.outcome: Outcome | None = None
         """None until an event said how it ended. A good end is final: no later failure changes it."""
@@ -42,6 +46,7 @@ class Answer:
         self.reason = ""
         """Why it failed, in one short sentence of Dify's or ours."""
         self._texts = texts
+        self._base = base
         self._refusal = ""
         self._raw: list[str] = []  # as Dify sent it, thinking included: what `outputs.answer` is compared with
         self._text = ThinkingSplitter()
@@ -58,7 +63,14 @@ class Answer:
     @property
     def text(self) -> str:
         """The answer so far, without thinking."""
-        return self._text.answer
+        return with_hosts(self._text.answer, self._base)
+
+    @property
+    def links(self) -> str:
+        """The files of the answer that its text does not link itself."""
+        text = self.text
+        files = {identity(file.url): file for file in self.files.values() if file.url and file.belongs_to != "user"}
+        return "\n\n".join(link(file) for name, file in files.items() if name not in text)
 
     @property
     def so_far(self) -> str:
@@ -86,9 +98,9 @@ class Answer:
 
         Empty at first: the card has its own sign of waiting.
         """
-        text, notice = self.text, self._notice()
-        if notice:
-            text = f"{whole(text).rstrip()}\n\n{notice}" if text.strip() else notice
+        text, links = self.text, "" if self.outcome in (None, Outcome.PAUSED) else self.links
+        if after := "\n\n".join(filter(None, [links, self._notice()])):
+            text = f"{whole(text).rstrip()}\n\n{after}" if text.strip() else after
         return "\n\n".join(filter(None, [*self._remarks, text])) if self._remarks else text
 
     def apply(self, event: events.Event) -> None:
@@ -205,7 +217,9 @@ class Answer:
         final = outputs.get("answer") if self.ids.conversation_id else self._workflow_text(outputs)
         if not isinstance(final, str) or _words(final) == _words("".join(self._raw)):
             return
-        if _words(final) not in _words(self.text):  # what was lost is not in there; what is in there was not lost
+        if _words(final) not in _words(
+            self._text.answer
+        ):  # what was lost is not in there; what is in there was not lost
             self._restart()
             self._append(final)
 
@@ -229,7 +243,7 @@ class Answer:
             case None:
                 return ""
             case Outcome.SUCCEEDED:
-                return "" if self.text.strip() or self._remarks else texts.no_answer
+                return "" if self.text.strip() or self._remarks or self.links else texts.no_answer
             case Outcome.STOPPED:
                 return texts.stopped
             case Outcome.PAUSED:

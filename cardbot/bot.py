@@ -78,6 +78,7 @@ class Bot:
                 session=settings.session,
                 inputs=settings.dify_inputs,
                 system=settings.dify_system_prompt,
+                base=settings.dify_base_url,
             )
             assistants = replace(
                 desk, cards=NoCards("An assistant has no card to type into."), webhook=AssistantReplies(api)

@@ -36,6 +36,8 @@ class Desk:
     """What the app's inputs are filled with; see `cardbot.inputs`."""
     system: str = field(default="", repr=False)
     """How the app is to behave, if not as its author said."""
+    base: str = ""
+    """Dify's address, for links to its own files."""
 
     def key(self, incoming: Incoming) -> ConversationKey:
         """Whose conversation with Dify it is."""

@@ -54,7 +54,7 @@ async def reply(incoming: Incoming, desk: Desk) -> None:
         promised(reply_id, opened, desk.store) as promise,  # written down before anybody can see it
         desk.cards.open(incoming, reply_id, promise) as card,  # the card appears while Dify is being asked
     ):
-        await Story(opened, desk, card, promise, Answer(desk.texts)).tell()
+        await Story(opened, desk, card, promise, Answer(desk.texts, base=desk.base)).tell()
 
 
 async def resume(reply_id: str, found: OpenReply, desk: Desk) -> None:
@@ -67,7 +67,7 @@ async def resume(reply_id: str, found: OpenReply, desk: Desk) -> None:
                 promise.kept = await say(found.incoming, found.plain, desk)
                 return
             async with _found_card(reply_id, found, desk, promise) as card:
-                await Story(found, desk, card, promise, Answer(desk.texts)).tell()
+                await Story(found, desk, card, promise, Answer(desk.texts, base=desk.base)).tell()
 
 
 def _found_card(reply_id: str, found: OpenReply, desk: Desk, promise: Promise) -> AbstractAsyncContextManager[Card]:

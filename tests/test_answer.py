@@ -9,6 +9,7 @@ from cardbot.events import (
     AgentDelta,
     Event,
     Failed,
+    FileProduced,
     FormRequested,
     Identified,
     Interrupted,
@@ -234,3 +235,48 @@ def test_a_refusal_of_ours_is_said_in_its_own_words() -> None:
     refused.refuse(EN.busy)
     refused.close()
     assert (refused.failed, refused.markdown) == (True, EN.busy)
+
+
+# Files that an answer produces.
+
+PICTURE = FileProduced("f-1", "image", "https://dify.example/files/tools/boat.png?sign=1", "assistant")
+SIGNED_ANEW = FileProduced("f-2", "image", "https://dify.example/files/tools/boat.png?sign=2", "assistant")
+SHOWN = "![boat.png](https://dify.example/files/tools/boat.png?sign=1)"
+
+
+def test_files_come_after_the_text_when_it_is_over() -> None:
+    assert answer(CHAT, PICTURE, *HELLO).markdown == "Hello"
+    assert ended(CHAT, PICTURE, *HELLO, MessageEnded()).markdown == f"Hello\n\n{SHOWN}"
+
+
+def test_files_that_there_are_stay_when_the_answer_fails_or_is_stopped() -> None:
+    assert ended(CHAT, *HELLO, PICTURE, Interrupted("cut")).markdown == f"Hello\n\n{SHOWN}\n\n{EN.interrupted}"
+    stopped = answer(CHAT, *HELLO, PICTURE)
+    stopped.stop()
+    assert stopped.markdown == f"Hello\n\n{SHOWN}\n\n{EN.stopped}"
+
+
+def test_a_file_alone_is_an_answer() -> None:
+    assert ended(CHAT, PICTURE, MessageEnded()).markdown == SHOWN
+
+
+def test_a_file_that_is_told_twice_or_that_the_text_links_is_there_once() -> None:
+    assert ended(CHAT, PICTURE, SIGNED_ANEW, MessageEnded()).markdown.count("![") == 1
+    assert ended(CHAT, TextDelta(f"Look: {SHOWN}"), SIGNED_ANEW, MessageEnded()).markdown == f"Look: {SHOWN}"
+
+
+def test_what_the_person_sent_is_no_file_of_the_answer() -> None:
+    sent = FileProduced("f-1", "image", "https://dify.example/files/1/mine.png", "user")
+    assert ended(CHAT, sent, *HELLO, MessageEnded()).markdown == "Hello"
+
+
+def test_a_text_that_ends_in_an_open_block_of_code_does_not_swallow_the_files() -> None:
+    assert ended(CHAT, TextDelta("```py\nx"), PICTURE, MessageEnded()).markdown == f"```py\nx\n```\n\n{SHOWN}"
+
+
+def test_links_to_difys_own_files_get_its_host_and_what_was_streamed_is_still_known_as_such() -> None:
+    folded = Answer(EN, base="https://dify.example/v1")
+    text = "See [a](/files/a.png)."
+    for event in (FLOW, TextDelta(text), RunFinished("succeeded", outputs={"answer": text}), MessageEnded()):
+        folded.apply(event)
+    assert folded.markdown == "See [a](https://dify.example/files/a.png)."

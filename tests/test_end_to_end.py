@@ -55,6 +55,17 @@ async def test_a_question_types_its_answer_out_in_a_card() -> None:
         assert world.platform.violations == []
 
 
+async def test_a_picture_of_an_agents_tool_is_in_the_card_with_an_address_that_opens() -> None:
+    async with desk(dify={"app": "agent-chat"}) as world:
+        world.dify.answers.append(Script("Here it is.", tools=["painter"], files=["/files/tools/f-1.png?sign=x"]))
+        await world.platform.say("Paint a boat.")
+        await world.ended()
+        (card,) = world.platform.cards.values()
+        host = world.dify.url.removesuffix("/v1")
+        assert card.content == f"Here it is.\n\n![f-1.png]({host}/files/tools/f-1.png?sign=x)"
+        assert world.platform.violations == []
+
+
 async def test_the_card_appears_before_dify_says_anything() -> None:
     async with desk() as world:
         world.dify.answers.append(Script(TEXT, first=1.0))

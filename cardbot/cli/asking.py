@@ -43,7 +43,7 @@ def ask(
     check_question(question)
     settings = _dify_of(robot, config, env_file)
     set_up("WARNING")
-    answer = Answer(texts_in(settings.language))
+    answer = Answer(texts_in(settings.language), base=settings.dify_base_url)
 
     async def type_out() -> None:
         shown = ""

@@ -1,11 +1,16 @@
 """Which of a workflow's outputs is its answer, as text. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cardbot.answer import ANSWER_OUTPUTS
-from cardbot.dify.links import files_in, link
+from cardbot.dify.fields import text
+from cardbot.events import FileProduced
+from cardbot.links import absolute, identity, link
+
+FILE_MARK = "dify_model_identity"
+"""The field by which Dify marks a file in its JSON. Seen: 0.15.8."""
 
 
 def answering(outputs: Mapping[str, Any], wanted: str, base: str = "") -> Mapping[str, Any]:
@@ -42,3 +47,15 @@ def as_text(value: object, base: str = "") -> str:
     if files and len(files) == (len(value) if isinstance(value, list) else 1):
         return "\n\n".join(files)
     return f"```json\n{json.dumps(value, ensure_ascii=False, indent=2)}\n```"
+
+
+def files_in(value: object, base: str) -> Iterator[FileProduced]:
+    """The files in an output: it may be one, or a list of some."""
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, dict) and FILE_MARK in item:
+            yield _file(item, base)
+
+
+def _file(file: Mapping[str, Any], base: str) -> FileProduced:
+    url = absolute(text(file, "remote_url") or text(file, "url"), base)
+    return FileProduced(identity(url), text(file, "type"), url, "assistant", name=text(file, "filename"))

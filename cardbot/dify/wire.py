@@ -9,8 +9,9 @@ from typing import Any
 
 from cardbot import events
 from cardbot.dify.fields import mapping, mappings, number, parsed, text
-from cardbot.dify.links import absolute, files_in
+from cardbot.dify.outputs import files_in
 from cardbot.dify.refusal import reason
+from cardbot.links import absolute
 
 SILENT_EVENTS = frozenset(
     [

@@ -7,7 +7,7 @@ files of an answer are links at its end, for a chat client shows markdown, and O
 
 from cardbot import events
 from cardbot.answer import Answer
-from cardbot.dify.links import identity, link, settled, with_hosts
+from cardbot.links import settled
 from cardbot.render import whole
 from cardbot.texts import EN
 from cardbot.web.refusals import Refusal, refusal_of_end
@@ -42,8 +42,7 @@ class Account:
     """Takes in what happens; tells what is new since it was last asked. `base` is Dify's address, for its files."""
 
     def __init__(self, base: str = "") -> None:
-        self._answer = Answer(EN)  # its own sentences are not told, only what Dify says
-        self._base = base
+        self._answer = Answer(EN, base=base)  # its own sentences are not told, only what Dify says
         self._closed = False
         self._text = Growth()
         self._reasoning = Growth()
@@ -55,7 +54,7 @@ class Account:
     @property
     def text(self) -> str:
         """The whole answer so far, without thinking; at its end with its files."""
-        return with_hosts(self._answer.text, self._base) + self._files
+        return self._answer.text + self._files
 
     @property
     def reasoning(self) -> str:
@@ -114,8 +113,6 @@ class Account:
 
 
 def _files(answer: Answer) -> str:
-    """What to add to the text: links to its files, but for those that it links itself."""
-    text = answer.text
-    files = {identity(file.url): file for file in answer.files.values() if file.url and file.belongs_to != "user"}
-    links = "\n\n".join(link(file) for name, file in files.items() if name not in text)
+    """What to add to the text at its end."""
+    text, links = answer.text, answer.links
     return f"{whole(text)[len(text) :]}\n\n{links}" if links and text.strip() else links

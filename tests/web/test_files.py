@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardbot import events
-from cardbot.dify.links import FILE_MARK
+from cardbot.dify.outputs import FILE_MARK
 from cardbot.playground.dify import Script
 from cardbot.web.account import Account
 from tests.web.stand import Stand, stand

@@ -1,15 +1,9 @@
-"""Files of Dify's as links that people can open. Pure."""
+"""Files of an answer as links that people can open. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-from cardbot.dify.fields import text
 from cardbot.events import FileProduced
-
-FILE_MARK = "dify_model_identity"
-"""The field by which Dify marks a file in its JSON. Seen: 0.15.8."""
 
 _OWN = "](/files/"
 """How the address of a file of Dify's begins that a text links without a host."""
@@ -48,18 +42,6 @@ def identity(url: str) -> str:
     """What names the file itself. Dify signs its own addresses anew each time it tells one."""
     path = _path(url)
     return path if "/files/" in path else url
-
-
-def files_in(value: object, base: str) -> Iterator[FileProduced]:
-    """The files in an output: it may be one, or a list of some."""
-    for item in value if isinstance(value, list) else [value]:
-        if isinstance(item, dict) and FILE_MARK in item:
-            yield _file(item, base)
-
-
-def _file(file: Mapping[str, Any], base: str) -> FileProduced:
-    url = absolute(text(file, "remote_url") or text(file, "url"), base)
-    return FileProduced(identity(url), text(file, "type"), url, "assistant", name=text(file, "filename"))
 
 
 def _name_in(url: str) -> str:
