@@ -54,7 +54,11 @@ class Completions:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one question. Raises `Refused` for one that cannot be asked."""
         request = Request(scope, receive)
-        order = order_of(await self._body(request), request.headers.get(USER_HEADER))
+        order = order_of(
+            await self._body(request),
+            request.headers.get(USER_HEADER),
+            caller=request.headers.get("Authorization", ""),
+        )
         model = self._find(order.model)
         began = time.monotonic()
         answering = Answering(order, model, self._desk)

@@ -77,8 +77,8 @@ class Order:
     include_usage: bool = False
 
 
-def order_of(body: bytes, user_header: str | None = None) -> Order:
-    """Read a request. Raises `Refused`."""
+def order_of(body: bytes, user_header: str | None = None, *, caller: str = "") -> Order:
+    """Read a request. Raises `Refused`. `caller`: what tells callers apart: none goes on with another's chat."""
     try:
         request = ChatRequest.model_validate_json(body)
     except ValidationError as exc:
@@ -90,15 +90,15 @@ def order_of(body: bytes, user_header: str | None = None) -> Order:
     if not query.strip():
         query = PICTURE_ONLY
     before, since = _transcript(request.messages[:at]), _transcript(request.messages[at + 1 :])
-    heard = "" if user or since else _thread("", request.messages[:at])
+    unnamed = not (user or since)
     options = request.stream_options
     return Order(
         model=request.model,
         user=user,
         query="\n\n".join([query, SINCE, since]) if since else query,
         before="\n\n".join([BEFORE, before, NOW]) if before else "",
-        heard=heard,
-        thread="" if user or since else _thread(heard, request.messages[at : at + 1]),
+        heard=_thread(caller, request.messages[:at]) if unnamed and before else "",
+        thread=_thread(caller, request.messages[: at + 1]) if unnamed else "",
         system="\n\n".join(filter(None, map(_instruction, request.messages))),
         pictures=tuple(_pictures(question)),
         stream=bool(request.stream),
@@ -173,11 +173,6 @@ def _transcript(messages: Sequence[Message]) -> str:
     return "\n\n".join(f"{message.role.capitalize()}: {words}" for message, words in _spoken(messages))
 
 
-def _thread(before: str, messages: Sequence[Message]) -> str:
-    """What names a thread after these messages."""
-    return reduce(lambda thread, spoken: said(thread, spoken[0].role, spoken[1]), _spoken(messages), before)
-
-
 def _spoken(messages: Sequence[Message]) -> Iterator[tuple[Message, str]]:
     """Whoever said something, and what; not how the app is to behave."""
     for message in messages:
@@ -186,6 +181,29 @@ def _spoken(messages: Sequence[Message]) -> Iterator[tuple[Message, str]]:
             words = without_envelope(words)
         if words.strip() and not isinstance(message, InstructionMessage):
             yield message, words.strip()
+
+
+def _thread(caller: str, messages: Sequence[Message]) -> str:
+    """What names a chat after these messages, as its caller holds it."""
+    return reduce(lambda thread, message: said(thread, message.role, _held(message)), messages, said("", "", caller))
+
+
+def _held(message: Message) -> str:
+    """All that a message holds, pictures too. Of instructions all but the digits: many clients put the time there."""
+    words = _words(message)
+    match message:
+        case InstructionMessage():
+            return re.sub(r"\d", "", words)
+        case UserMessage(content=[*parts]):
+            return " ".join([without_envelope(words), *(str(part) for part in parts if _is_picture(part))])
+        case UserMessage():
+            return without_envelope(words)
+        case _:
+            return words
+
+
+def _is_picture(part: object) -> bool:
+    return isinstance(part, Mapping) and part.get("type") == "image_url"
 
 
 def _complaint(error: ValidationError, *within: int | str) -> Refusal:

@@ -24,8 +24,7 @@ log = structlog.get_logger(__name__)
 def said(before: str, role: str, words: str) -> str:
     """What names a thread after these words. `before`: what names it without them; empty at its beginning.
 
-    White space does not count: clients trim what they keep. Who says how the app is to behave does not either, for
-    some put the time of day there.
+    White space does not count: clients trim what they keep.
     """
     plain = "".join(words.split())
     return hashlib.sha256(f"{before} {role} {plain}".encode("utf-8", "replace")).hexdigest() if plain else before

@@ -209,7 +209,7 @@ async def test_the_log_has_a_line_for_each_request_and_none_of_its_secrets() -> 
 async def test_a_fault_of_ours_is_told_and_the_server_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     async with stand() as there:
         with monkeypatch.context() as patch:
-            patch.setattr("cardbot.web.completions.order_of", lambda *_: 1 / 0)
+            patch.setattr("cardbot.web.completions.order_of", lambda *_, **__: 1 / 0)
             answer = await there.post()
         assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
         assert (await there.post()).status_code == 200

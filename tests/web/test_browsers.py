@@ -90,7 +90,7 @@ def test_what_is_no_origin_is_refused_at_the_start(origins: str) -> None:
 
 
 async def test_a_page_can_read_of_a_fault_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cardbot.web.completions.order_of", lambda *_: 1 / 0)
+    monkeypatch.setattr("cardbot.web.completions.order_of", lambda *_, **__: 1 / 0)
     async with stand(keys="key-1", origins=CHAT) as there:
         refused = await there.http.post("/v1/chat/completions", json=ASKED, headers={"Origin": CHAT, **BEARER})
     assert (refused.status_code, refused.headers.get("access-control-allow-origin")) == (500, CHAT)

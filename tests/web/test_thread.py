@@ -1,5 +1,6 @@
 """Chats of clients that name nobody and send all that was said: their conversations at Dify, over real sockets."""
 
+import base64
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import nullcontext
@@ -123,7 +124,7 @@ async def test_after_a_title_that_is_asked_within_the_chat_nothing_is_lost() -> 
     assert "title" not in found[1][0]
 
 
-async def test_who_the_app_is_told_to_be_does_not_part_a_chat() -> None:
+async def test_the_time_in_what_the_app_is_told_to_be_does_not_part_a_chat() -> None:
     """Some clients put the time of day there."""
     async with stand() as there:
         messages = [{"role": "system", "content": "It is 10:00."}, user("one")]
@@ -132,6 +133,40 @@ async def test_who_the_app_is_told_to_be_does_not_part_a_chat() -> None:
             there.client, [{"role": "system", "content": "It is 10:01."}, *messages[1:], assistant(answer), user("2")]
         )
         assert len(queries(there.dify)) == 1
+
+
+async def test_who_the_app_is_told_to_be_parts_chats_that_begin_with_the_same_words() -> None:
+    """Two characters of a chat client: both are greeted, and both greet back."""
+    async with stand() as there:
+        for character in ("You are a pirate.", "You are a poet."):
+            answer = await told(there.client, [{"role": "system", "content": character}, user("Hi")])
+        messages = [{"role": "system", "content": "You are a pirate."}, user("Hi"), assistant(answer), user("Who?")]
+        await told(there.client, messages)
+        first, second = there.dify.conversations.values()
+        assert [len(first.messages), len(second.messages)] == [2, 1]
+
+
+async def test_a_caller_does_not_go_on_with_the_chat_of_another_key() -> None:
+    async with stand(keys="key-of-ada,key-of-bob", key="key-of-ada") as there:
+        messages = [*await chat(there, "Hi"), user("Who am I?")]
+        async with talking(there.address, "key-of-bob") as (bob, _):
+            await told(bob, messages)
+        await told(there.client, messages)
+        _, of_bob, of_ada = [question["query"] for question in there.asked]
+    assert of_bob.startswith("The conversation so far:")
+    assert of_ada == "Who am I?"
+
+
+async def test_a_chat_about_another_picture_is_another_chat() -> None:
+    def about(picture: bytes) -> Any:
+        address = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+        return user([{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": address}}])
+
+    async with stand(dify={"file_upload": {"enabled": True, "allowed_file_types": ["image"]}}) as there:
+        for picture in (b"\x89PNG\r\n\x1a\ncat", b"\x89PNG\r\n\x1a\ndog"):
+            answer = await told(there.client, [about(picture)])
+        await told(there.client, [about(b"\x89PNG\r\n\x1a\ncat"), assistant(answer), user("And its colour?")])
+        assert [len(each) for each in queries(there.dify)] == [2, 1]
 
 
 async def test_a_conversation_that_dify_has_deleted_begins_anew_with_what_was_said() -> None:
