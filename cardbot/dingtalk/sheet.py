@@ -349,7 +349,6 @@ class Sheet:
 
     def _refused(self, step: Step, error: CardbotError) -> None:
         """DingTalk will not take this content. The card is at least to look finished, the text goes another way."""
-        self._frame = None
         match step:
             case Step.FRAME:
                 self._muted = True

@@ -134,6 +134,18 @@ async def test_text_goes_before_buttons_that_were_not_taken_which_are_not_tried_
 
 
 @in_virtual_time
+async def test_a_text_of_unknown_outcome_keeps_its_guid_though_buttons_are_refused_before_it_is_repeated() -> None:
+    api = Api()
+    api.errors["frame"], api.errors["update"] = [LOST], [DENIED]
+    async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
+        await shown(card, "Hello", seconds=1)
+        card.offer([YES])
+        await anyio.sleep(3)
+    assert api.kinds == ["create", "frame", "update", "frame"]
+    assert api.calls[1].guid == api.calls[3].guid
+
+
+@in_virtual_time
 @pytest.mark.parametrize("step", ["create", "frame"])
 async def test_a_card_that_shows_no_more_before_its_end_says_so(step: str) -> None:
     class Watch(Unwatched):
