@@ -278,7 +278,7 @@ class Sheet:
                 self._offering = self._buttons
                 return self._template.offering(self._buttons)
             case _:
-                self._sent = self._elsewhere if self._given_up else self._final or self._shown
+                self._sent = self._elsewhere if self._given_up else self.last_text
                 return self._template.closed(self._sent, failed=self._as_failed and self._given_up is None)
 
     def succeeded(self, step: Step, now: float) -> None:
