@@ -13,7 +13,6 @@ from cardbot.errors import (
     DingTalkRejected,
     DingTalkUnreachable,
     InvalidToken,
-    NotDelivered,
     PermissionDenied,
     QuotaExhausted,
     Throttled,
@@ -316,16 +315,18 @@ class Sheet:
                 self._created = True
             case ContentRefused() if self._may_withhold(step):
                 self._final, self._as_failed = self._withheld, True  # that is the end: the text goes no other way
-            case NotDelivered():
-                self.give_up(error)
-            case DingTalkRejected(code=code) if step is Step.CREATE or (
-                code in GONE and (step is not Step.FRAME or self._assumed)
-            ):
-                self._created = False
-                self.give_up(error)
+            case _ if step is Step.CREATE:
+                self._lose(error)
+            case DingTalkRejected(code=code) if code in GONE and (step is not Step.FRAME or self._assumed):
+                self._lose(error)
             case _:
                 self._refused(step, error)
         self._plan(now)
+
+    def _lose(self, error: CardbotError) -> None:
+        """It is not in the chat, and never will be."""
+        self._created = False
+        self.give_up(error)
 
     def _may_withhold(self, step: Step) -> bool:
         """Whether it is the last text, and not yet a sentence in its place, that was refused."""

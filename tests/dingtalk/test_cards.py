@@ -505,6 +505,40 @@ async def test_a_fault_in_one_cards_text_stops_neither_its_end_nor_other_cards()
 
 
 @in_virtual_time
+async def test_a_card_that_could_not_even_be_asked_for_is_lost_at_once() -> None:
+    api = Api()
+    faults = iter([ZeroDivisionError])
+
+    def broken_once(markdown: str) -> str:
+        for fault in faults:
+            raise fault
+        return markdown
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cardbot.dingtalk.cards.snippet", broken_once)
+        async with writer(api) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
+            card.show("Hel")
+            await anyio.sleep(5)
+            with pytest.raises(CardLost) as lost:
+                await card.finish("Hello")
+    assert lost.value.unseen == "Hello"
+    assert api.kinds == []
+
+
+@in_virtual_time
+async def test_a_card_that_was_not_delivered_when_time_was_up_is_not_counted_as_seen() -> None:
+    api, budget = Api(), Budget()
+    api.errors["create"] = [NotDelivered("spaceId is illegal")]
+    api.latency = lambda kind: 14.0
+    async with writer(api, budget=budget) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
+        await anyio.sleep(1)
+        with pytest.raises(CardLost), anyio.fail_after(20):
+            await card.finish("Hello")
+    assert api.kinds == ["create"]
+    assert budget.pending() == {}
+
+
+@in_virtual_time
 async def test_a_text_with_nothing_new_to_show_is_not_looked_at_for_every_event() -> None:
     looks: list[str] = []
 
