@@ -1,6 +1,6 @@
 """One answer in a chat, on as many cards of DingTalk as its length asks for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,16 +72,16 @@ class PagedCard:
 
     def post(self) -> None:
         """Put one more card of DingTalk into the chat, once the one before it is there."""
-        self._add(Sheet)
+        self._add()
 
     def find(self, count: int) -> None:
         """Take these cards for those that are in the chat already."""
         for _ in range(count):
-            self._add(Sheet.found)
+            self._add().found(anyio.current_time())
 
-    def _add(self, make: Callable[..., Sheet]) -> None:
+    def _add(self) -> Sheet:
         # The ids follow from the reply's, so that whoever takes over knows them.
-        sheet = make(
+        sheet = Sheet(
             self._writer.template,
             f"{ID_PREFIX}{self._reply_id}-{len(self._posted) + 1}",
             now=anyio.current_time(),
@@ -91,6 +91,7 @@ class PagedCard:
         )
         self._posted.append(Posted(sheet, self))
         self._writer.take(self._posted[-1])
+        return sheet
 
     def show(self, markdown: str) -> None:
         if self._ended:

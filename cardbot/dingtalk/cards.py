@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from cardbot.budget import Budget
 from cardbot.dingtalk.card import CALL_TIMEOUT, PagedCard, Posted
 from cardbot.dingtalk.openapi import DirectSpace, Frame, GroupSpace, NewCard
-from cardbot.dingtalk.sheet import Step
+from cardbot.dingtalk.steps import Step
 from cardbot.dingtalk.template import Template
 from cardbot.errors import Busy, CardbotError, DingTalkError, DingTalkUnreachable, QuotaExhausted, Throttled
 from cardbot.messages import ChatKind, Incoming

@@ -491,7 +491,7 @@ async def test_a_fault_in_one_cards_text_stops_neither_its_end_nor_other_cards()
         raise ZeroDivisionError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cardbot.dingtalk.sheet.partial", broken)
+        patch.setattr("cardbot.dingtalk.draft.partial", broken)
         async with (
             writer(api) as cards,
             cards.open(DIRECT, new_id(), Unwatched()) as card,
@@ -547,7 +547,7 @@ async def test_a_text_with_nothing_new_to_show_is_not_looked_at_for_every_event(
         return "See"
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cardbot.dingtalk.sheet.partial", counted)
+        patch.setattr("cardbot.dingtalk.draft.partial", counted)
         async with writer(Api()) as cards, cards.open(DIRECT, new_id(), Unwatched()) as card:
             for length in range(1000):
                 card.show("See [" + "x" * length)

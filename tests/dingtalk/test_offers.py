@@ -7,6 +7,7 @@ import anyio
 import pytest
 
 from cardbot.dingtalk.card import reply_of
+from cardbot.dingtalk.offer import OFFER_TRIES, Offer
 from cardbot.dingtalk.template import SHARED_TEMPLATE, Template
 from cardbot.ports import STOP, Button, Card
 from cardbot.texts import EN
@@ -211,6 +212,34 @@ async def test_a_card_that_is_taken_over_offers_what_its_new_owner_says() -> Non
         card.offer([YES, NO])
         await anyio.sleep(3)
     assert offered(api.calls[0].params) == ["form:yes", "form:no"]
+
+
+def test_buttons_are_offered_until_the_card_has_them() -> None:
+    offer = Offer([YES])
+    assert not offer.is_open
+    offer.change([NO])
+    assert offer.is_open
+    assert offer.send() == (NO,)
+    offer.change([YES, NO])
+    offer.taken()
+    assert offer.is_open, "others were asked for during the call"
+
+
+def test_buttons_that_the_card_has_again_need_no_call() -> None:
+    offer = Offer([YES])
+    offer.change([NO])
+    offer.change([YES])
+    assert not offer.is_open
+
+
+def test_other_buttons_get_all_their_tries() -> None:
+    offer = Offer([])
+    for buttons in ([YES], [NO]):
+        offer.change(buttons)
+        for _ in range(OFFER_TRIES):
+            assert offer.is_open
+            offer.lost()
+        assert not offer.is_open
 
 
 @pytest.mark.parametrize(

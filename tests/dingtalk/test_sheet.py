@@ -17,7 +17,8 @@ from anyio.abc import TaskGroup
 from cardbot.desk import Desk
 from cardbot.dingtalk.cards import CardWriter
 from cardbot.dingtalk.openapi import Frame, NewCard
-from cardbot.dingtalk.sheet import GONE, Sheet, Step
+from cardbot.dingtalk.sheet import GONE, Sheet
+from cardbot.dingtalk.steps import Step
 from cardbot.dingtalk.template import DONE, FAILED, PENDING, SHARED_TEMPLATE, WRITING, Family, Template
 from cardbot.errors import (
     DingTalkError,
