@@ -111,8 +111,9 @@ class Sheet:
     def show(self, markdown: str, now: float) -> bool:
         """Take the newest text; older text is of no more interest. Returns whether the lane's wish changed."""
         wanted = self.lane.rank
-        if not self._draft.take(markdown, now) or wanted is None:  # otherwise what it wants will hold this text
-            self._plan(now)
+        is_new = self._draft.take(markdown, now)
+        if wanted is None or not is_new or self._undone is not None:
+            self._plan(now)  # otherwise what it wants will hold this text, or goes before it
         return self.lane.rank is not wanted
 
     def offer(self, buttons: Sequence[Button], now: float) -> None:

@@ -60,6 +60,16 @@ def test_buttons_that_failed_come_after_one_frame_and_not_after_all_of_them() ->
     assert sheet.step() is Step.OFFER
 
 
+def test_text_that_goes_before_buttons_which_failed_goes_in_the_line_of_text() -> None:
+    """Else its call begins on the one path and ends on the other, and a place on each is miscounted for ever."""
+    sheet = created()
+    sheet.offer([YES], 1.0)
+    do(sheet, Step.OFFER, LOST)
+    assert sheet.show("one", 2.0), "nobody is told"
+    assert sheet.step() is Step.FRAME
+    assert (sheet.lane.rank, sheet.lane.path) == (Step.FRAME.rank, Step.FRAME.path)
+
+
 def test_buttons_of_a_repeated_creation_are_offered_again_where_the_first_one_was_done() -> None:
     sheet = sheet_of()
     do(sheet, Step.CREATE, LOST)
