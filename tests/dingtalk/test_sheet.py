@@ -297,14 +297,19 @@ async def _leave(program: anyio.CancelScope, seconds: float) -> None:
 def judge(weather: Weather, chat: Chat, *, hurried: bool) -> None:
     """One end for the message: all of its last word, once.
 
-    `hurried` is a program that leaves: a call that hangs then keeps its card from being closed in time.
+    `hurried` is a program that leaves: a call that hangs, or a throttle, whose path is every card's, then keeps a card
+    from being closed in time. Calls that hang and throttles of 15 s together do so in any case.
     """
     there = [card for card in weather.cards.values() if card.visible]
     used_up = any(one.fate == "quota" for tried in weather.tried.values() for one in tried)
+    fates = Counter(one.fate for tried in weather.tried.values() for one in tried)
+    pressed = hurried or fates["throttled long"] >= 4  # a minute in which nothing goes through
     for name, card in weather.cards.items():
         if card.open:
             last = weather.tried[name][-1]
-            excused = (hurried and last.fate in HIDDEN) or used_up or (last.kind == "update" and last.fate != "ok")
+            hidden = last.fate in HIDDEN and (pressed or fates["throttled long"])
+            throttled = pressed and fates["throttled"] + fates["throttled long"]
+            excused = hidden or throttled or used_up or (last.kind == "update" and last.fate != "ok")
             assert excused, f"a card spins for ever: {[(t.kind, t.fate) for t in weather.tried[name]]}"
     assert chat.last_word, "no last word"
     shown = [card.content for card in there if not card.open]
