@@ -1,7 +1,7 @@
 """Plays answers: at their moments, until their end, a stop, or the client's leaving."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -31,6 +31,8 @@ class Performance:
     part: Part = WHOLE
     form: Form | None = None
     """What it waits for in the end."""
+    on_pause: Callable[[], None] = lambda: None
+    """Called when it waits."""
     closed: bool = False
 
     def close(self, final: Outcome | None) -> None:
@@ -42,6 +44,7 @@ class Performance:
             final = replace(final, answer=self.script.stored)
         if final.run == "paused" and self.form is not None:
             self.message.forms.append(self.form)
+            self.on_pause()
         keep(final, message=self.message, run=self.run)
 
 
@@ -73,6 +76,10 @@ class Stage:
         for task in self._resumed:
             task.cancel()
         await asyncio.gather(*self._resumed, return_exceptions=True)
+
+    def later(self, seconds: float, do: Callable[[], None]) -> None:
+        """Do this then, if the server still runs."""
+        self._late.append(asyncio.get_running_loop().call_later(seconds, do))
 
     def resume(self, performance: Performance, listeners: Listeners, *, after: float) -> None:
         """Go on with a run whose form was handed in, whether or not anybody listens."""

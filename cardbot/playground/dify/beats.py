@@ -51,8 +51,8 @@ class Part:
 
     before: str = ""
     """What was said in the parts before."""
-    submission: Json | None = None
-    """The form it goes on with; None: it is the first part."""
+    resumption: tuple[str, Json] | None = None
+    """The event of the form that it goes on with; None: it is the first part."""
     form: Json | None = None
     """The form at its end; None: it is the last part."""
 
@@ -107,7 +107,7 @@ def _tools(script: Script, turn: Turn) -> Iterator[Beat]:
 
 
 def _speech(script: Script, turn: Turn, linger: float, part: Part) -> Iterator[Beat]:
-    opening = turn.opening() if part.submission is None else turn.resumed(part.submission)
+    opening = turn.opening() if part.resumption is None else turn.resumed(*part.resumption)
     yield from (Beat(0.0, data) for data in opening)
     yield from _tools(script, turn)
     begun = False

@@ -61,14 +61,16 @@ class Turn(Facts):
         agent = self.app == "agent-chat" or (self.app == "agent" and self.release.closes_agent)
         return self._message("agent_message" if agent else "message", text)
 
-    def resumed(self, submission: Json) -> list[bytes]:
-        """How a run goes on with a form that was handed in. seen: 1.14.1."""
+    def resumed(self, why: str, data: Json) -> list[bytes]:
+        """How a run goes on with a form that was handed in (seen: 1.14.1), or whose time is over (documented: the
+        same with `human_input_form_timeout`; docs.dify.ai, human input flow, read 2026-11).
+        """
         ids = {"id": self.run_id, "workflow_id": self.workflow_id}
         started = {**ids, "inputs": self._inputs(), "created_at": self.created_at, "reason": "resumption"}
         return [
             self._workflow("workflow_started", started),
             self._workflow("node_started", self._node("human-input", 2)),
-            self._workflow("human_input_form_filled", submission),
+            self._workflow(why, data),
             self._workflow("node_finished", self._node_done("human-input", 2, outputs={})),
             self._workflow("node_started", self._node("llm", 2)),
         ]

@@ -1,7 +1,9 @@
 """The part of Dify that lets a person decide how a run goes on: its forms, and the streams of what follows."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 
 from cardbot.playground.dify.answers import Performance, Stage
 from cardbot.playground.dify.beats import Part, waits
@@ -12,6 +14,10 @@ from cardbot.playground.dify.release import App, Json, Release
 from cardbot.playground.dify.script import Script
 from cardbot.playground.dify.store import Message, Run
 from cardbot.playground.dify.waiting import Form, Waiting
+
+
+STOPPED_LATE = "Human input global timeout at node hi"
+"""The error of a run that is stopped. Read in the source of Dify."""
 
 
 class HumanInput:
@@ -33,9 +39,11 @@ class HumanInput:
         if script.pause is not None and waits(script, turn):
             form = Form(script.pause, turn.run_id, before + script.whole)
             self._waiting.begin(form)
-        submission, asked_for = after.submission() if after else None, form.definition() if form else None
-        part = Part(before, submission, asked_for)
-        return Performance(script, turn, message, run, part, form)
+        resumption, asked_for = after.resumption() if after else None, form.definition() if form else None
+        performance = Performance(script, turn, message, run, Part(before, resumption, asked_for), form)
+        if form is not None:
+            performance.on_pause = partial(self._look_for, form)
+        return performance
 
     def form(self, token: str, path: str) -> Json:
         """`GET /form/human_input/{token}`."""
@@ -48,14 +56,35 @@ class HumanInput:
         user_of(body)
         form = self._waiting.form(token, path)
         form.hand_in(body)
-        run = self._history.runs[form.run_id]
         filled = form.filled or {}
         then = form.pause.then
-        script = then(filled["action"], filled["inputs"]) if callable(then) else then
+        self._go_on(form, then(filled["action"], filled["inputs"]) if callable(then) else then)
+        return {}
+
+    def _go_on(self, form: Form, script: Script) -> None:
+        run = self._history.runs[form.run_id]
         assert run.message is not None
         performance = self.performance(script, run.turn, run.message, run, after=form)
         self._stage.resume(performance, self._waiting.listeners(form.run_id), after=form.pause.picked_up)
-        return {}
+
+    def _look_for(self, form: Form) -> None:
+        """Look whether it was handed in, when its time is over."""
+        self._stage.later(form.expires_at - time.time() + form.pause.looked_for, partial(self._end_its_time, form))
+
+    def _end_its_time(self, form: Form) -> None:
+        """Read in the source (langgenius/dify: `human_input_timeout_tasks.py`, 2026-11): a run that is stopped tells its
+        listeners nothing, and its message stays `paused`.
+        """
+        if form.filled:
+            return
+        match form.pause.late:
+            case Script() as script:
+                self._go_on(form, script)
+            case "stopped":
+                run = self._history.runs[form.run_id]
+                run.status, run.error, run.finished_at = "stopped", STOPPED_LATE, int(time.time())
+            case "waits":
+                pass
 
     def follow(self, run_id: str, query: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
         """`GET /workflow/{run}/events`: what the run says from now on, or that it has ended."""

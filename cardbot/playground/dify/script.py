@@ -85,6 +85,9 @@ class Pause:
         title: Of the node.
         expires_in: Seconds in which it may be handed in.
         picked_up: Seconds until a worker goes on with the run.
+        late: What becomes of the run if nobody has handed it in by then: it goes on with this script, along the node's
+            branch for that; `stopped`, as when the time limit of the whole server comes first; `waits` for ever.
+        looked_for: Seconds until Dify looks for forms whose time is over. Once a minute, read in its source.
         here: Whether it can be handed in through the service API, not by e-mail only.
     """
 
@@ -96,6 +99,8 @@ class Pause:
     title: str = "Human Input"
     expires_in: float = 10_800.0
     picked_up: float = 0.05
+    late: Script | Literal["stopped", "waits"] = field(default_factory=lambda: Script(""))
+    looked_for: float = 0.05
     here: bool = True
 
 

@@ -80,6 +80,13 @@ class Form:
         ids = {"node_id": "hi", "node_title": self.pause.title, "rendered_content": content}
         return {**ids, "action_id": filled["action"], "action_text": self._title(str(filled["action"]))}
 
+    def resumption(self) -> tuple[str, Json]:
+        """The event with which the run goes on: it was handed in, or its time was over."""
+        if self.filled:
+            return "human_input_form_filled", self.submission()
+        ids = {"node_id": "hi", "node_title": self.pause.title}
+        return "human_input_form_timeout", {**ids, "expiration_time": int(self.expires_at)}
+
     def _title(self, action: str) -> str:
         """What people call an action."""
         titles = self.pause.actions
