@@ -58,7 +58,8 @@ class Answer:
         self._remarks: list[str] = []
         self._chosen = ""
         self._told_to_stop = False
-        self._expired: str | None = None
+        self._expired = ""
+        self._text_in_time = ""
 
     @property
     def text(self) -> str:
@@ -90,7 +91,9 @@ class Answer:
     @property
     def failed(self) -> bool:
         """Whether it ended in a failure, which the card is to look like."""
-        return self.outcome is Outcome.FAILED or (self.outcome is Outcome.INTERRUPTED and not self.text.strip())
+        if self.outcome is Outcome.INTERRUPTED:
+            return not (self.text.strip() or self._is_late)
+        return self.outcome is Outcome.FAILED
 
     @property
     def markdown(self) -> str:
@@ -168,11 +171,12 @@ class Answer:
 
     def go_on(self, chosen: str) -> None:
         """The form that the run waited for is handed in: `chosen` says how."""
-        self.outcome, self.form, self._chosen = None, None, chosen
+        self.outcome, self.form, self._chosen, self._expired = None, None, chosen, ""
 
     def expire(self, form: str) -> None:
-        """Nobody filled the form in to its end: `form` is its text with what was filled in."""
-        self._expired = form
+        """Nobody handed the form in by its time: `form` is its text with what was filled in. The run may go on."""
+        self.go_on("")
+        self._expired, self._text_in_time = f"{form}\n\n{self._texts.expired}".lstrip(), _words(self.text)
 
     def close(self) -> None:
         """No more events will come: what was held back as a possible tag is text after all."""
@@ -231,8 +235,15 @@ class Answer:
         named = [strings[name] for name in ANSWER_OUTPUTS if name in strings]
         return named[0] if named else "\n\n".join(strings.values())
 
+    @property
+    def _is_late(self) -> bool:
+        """Whether a form's time is over, and nothing was said since."""
+        return bool(self._expired) and _words(self.text) == self._text_in_time
+
     def _notice(self) -> str:
         texts = self._texts
+        if self._is_late and self.outcome is not Outcome.FAILED and not self._told_to_stop:
+            return self._expired
         match self.outcome:
             case None if self._waits:
                 return texts.waiting
@@ -247,8 +258,6 @@ class Answer:
             case Outcome.STOPPED:
                 return texts.stopped
             case Outcome.PAUSED:
-                if self._expired is not None:
-                    return f"{self._expired}\n\n{texts.expired}".lstrip()
                 return f"{self.form.content}\n\n{texts.paused}" if self.form else texts.paused
             case Outcome.FAILED:
                 return self._refusal or texts.failed.format(reason=self.reason or "?")

@@ -11,6 +11,7 @@ CardbotError
  ├─ DifyError                   Dify refused the question, or could not be reached
  │   ├─ DifyUnreachable         no answer at the configured address, or not one of Dify
  │   ├─ AnswerFailed            an answer that was asked for in one piece failed, or needs a person
+ │   ├─ FormWaits               a run still waits for its form
  │   └─ DifyRejected            an HTTP error in Dify's form
  │       ├─ DifyUnauthorized    the key is wrong, or the app's API is switched off
  │       ├─ DifyWrongApp        the key belongs to an app of another kind
@@ -18,7 +19,11 @@ CardbotError
  │       │   └─ InputMissing    an input that the app requires has no value
  │       ├─ FileNeeded          the app requires a file, and the question has none
  │       ├─ QuestionTooLong     the question does not fit into the app's input
- │       ├─ FormClosed          a form was handed in already, or its time is over
+ │       ├─ FormRefused         a form was not filled in as its run wants it
+ │       ├─ FormClosed          a form is not to be handed in any more
+ │       │   ├─ FormTaken       it was handed in before
+ │       │   └─ FormExpired     its time is over
+ │       ├─ DifyBroken          Dify itself failed: nobody knows whether it was done
  │       ├─ DifyBusy            too many runs at once; nothing was started
  │       └─ ConversationGone    the conversation does not exist for this user and app
  └─ DingTalkError               DingTalk refused a call, or could not be reached
@@ -129,6 +134,10 @@ class AnswerFailed(DifyError):
         super().__init__(message)
 
 
+class FormWaits(DifyError):
+    """Raised when a run still waits for its form, where it was looked for how it goes on."""
+
+
 class DifyRejected(DifyError):
     """Raised when Dify answers with an HTTP error; `status`, `code` and `detail` (a sentence) are Dify's own."""
 
@@ -190,8 +199,24 @@ class QuestionTooLong(DifyRejected):
         super().__init__(detail, status=400, code="question_too_long", detail=detail)
 
 
+class FormRefused(DifyRejected):
+    """Raised when Dify does not take what a form was filled in with. It may be handed in again."""
+
+
 class FormClosed(DifyRejected):
-    """Raised when a form that is handed in was handed in before, or its time is over."""
+    """Raised when a form cannot be handed in any more."""
+
+
+class FormTaken(FormClosed):
+    """Raised when a form was handed in before, by us or by somebody else: its run goes on."""
+
+
+class FormExpired(FormClosed):
+    """Raised when the time of a form is over: its run goes on by itself, or ends."""
+
+
+class DifyBroken(DifyRejected):
+    """Raised when Dify answers 5xx in its own form. What was asked for may have been done."""
 
 
 class DifyBusy(DifyRejected):

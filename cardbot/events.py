@@ -106,6 +106,8 @@ class FormRequested:
     actions: tuple[Mapping[str, Any], ...]
     token: str = field(repr=False)
     expires_at: float = 0.0
+    remark: str = ""
+    """Something of ours that stands below it, as why it is shown once more."""
 
 
 @dataclass(frozen=True, slots=True)

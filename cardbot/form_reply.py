@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from cardbot.errors import StoreError
@@ -17,6 +17,9 @@ FORM_ACTION = "form:"
 
 COLORS = {"primary": "blue", "accent": "red"}
 """Dify's `button_style` in DingTalk's words; all others are gray."""
+
+TYPED = "typed"
+"""The type of a default that a person wrote. Dify has none of that name, and what is written may be empty."""
 
 _PLACEHOLDER = re.compile(r"\{\{#\$output\.([^#{}]+)#\}\}")
 """Where a field stands in the text of a form. Seen: the form editor of Dify 1.13 and later."""
@@ -72,10 +75,24 @@ class FormReply:
         self._fields = [name for field in form.inputs if (name := _text(field, "output_variable_name"))]
         self._actions = {_text(action, "id"): _text(action, "title") or _text(action, "id") for action in form.actions}
         self._action = ""
+        self._remark = form.remark
         for field in form.inputs:
             default = field.get("default")
-            if isinstance(default, Mapping) and default.get("type") == "constant" and _text(default, "value"):
-                self.values[_text(field, "output_variable_name")] = _text(default, "value")
+            if not isinstance(default, Mapping):
+                continue
+            kind, value = default.get("type"), _text(default, "value")
+            if kind == TYPED or (kind == "constant" and value):
+                self.values[_text(field, "output_variable_name")] = value
+
+    @property
+    def form(self) -> FormRequested:
+        """The form with what is filled in: shown again, it begins with that."""
+        fields = [
+            {**field, "default": {"type": TYPED, "value": self.values[name]}} if name in self.values else field
+            for field in self._form.inputs
+            for name in [_text(field, "output_variable_name")]
+        ]
+        return replace(self._form, inputs=tuple(fields), remark=self._remark)
 
     @property
     def action(self) -> str:
@@ -102,10 +119,11 @@ class FormReply:
     def press(self, action: str) -> None:
         """A button of the card. One that is not of this form does nothing."""
         if (id_ := action.removeprefix(FORM_ACTION)) in self._actions and action.startswith(FORM_ACTION):
-            self._action = id_
+            self._action, self._remark = id_, ""
 
     def type(self, text: str) -> None:
         """A message: the name of an action, or what is to stand in a field, the first that has nothing yet."""
+        self._remark = ""
         for id_, title in self._actions.items():
             if _said(text) in (_said(id_), _said(title)):
                 self._action = id_
@@ -131,6 +149,7 @@ class FormReply:
             parts.append(self._texts.filled_in.format(fields="; ".join(filled)))
         if self._missing:
             parts.append(self._texts.fill_in.format(fields=", ".join(self._missing)))
+        parts.append(self._remark)
         if self._actions and not self._action:
             parts.append(self._texts.choose.format(actions=" / ".join(self._actions.values())))
         return "\n\n".join(part for part in parts if part)

@@ -33,6 +33,8 @@ class OpenReply:
     ending: Ending | None = None
     form: FormRequested | None = None
     """What the run waits for a person to fill in. Nothing happens until then."""
+    form_gone: bool = False
+    """Whether that form may be handed in, or its time may be over: Dify has to be asked."""
     unseen: bool = False
     """Whether nobody sees a card of it, nor ever will."""
     plain: str | None = None

@@ -1,16 +1,30 @@
-"""A run that waits for a person: its form is shown in the card, and what people press and type is put into it."""
+"""A run that waits for a person: its form is shown in the card, filled in there, and handed in; or its time is over."""
 
 import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
 
 import anyio
 import structlog
 
 from cardbot.answer import Answer
 from cardbot.desk import Desk, speaker
-from cardbot.errors import StoreError
-from cardbot.events import FormRequested
+from cardbot.errors import (
+    DifyBroken,
+    DifyBusy,
+    DifyError,
+    DifyUnreachable,
+    FormExpired,
+    FormRefused,
+    FormTaken,
+    FormWaits,
+    StoreError,
+)
+from cardbot.events import Event, FormRequested, Identified, Remark, RunPaused, Waiting
 from cardbot.form_reply import FormReply, Wanted, kept_of, waiting_in
 from cardbot.messages import Incoming
+from cardbot.open_reply import OpenReply
 from cardbot.ports import STOP, Card, stop_button
 from cardbot.promise import Promise
 from cardbot.saying import say
@@ -19,13 +33,16 @@ from cardbot.words import NOTHING, Ear
 PATIENCE = 3 * 24 * 3600.0
 """Seconds to wait for a form that names no end. Our choice: over a weekend."""
 
+UNCERTAIN = (DifyUnreachable, DifyBroken, DifyBusy)
+"""What leaves a form open, as far as anybody knows: it may be handed in again, for Dify takes each form once."""
+
 log = structlog.get_logger(__name__)
 
 
 async def filled_in(
     form: FormRequested, incoming: Incoming, desk: Desk, card: Card, promise: Promise, answer: Answer, ear: Ear
 ) -> FormReply:
-    """Show the form until somebody has filled it in; its `action` is empty if nobody did, or they want no more of it.
+    """Show the form until somebody has filled it in; its `action` is empty if nobody did in time, or the answer stops.
 
     Only the person who asked is heard. Raises `Leaving` when the program ends: whoever takes over shows it again.
     """
@@ -37,7 +54,7 @@ async def filled_in(
     card.show(_shown(answer, reply))
     promise.on_hidden = ear.wake
     said = ""
-    with anyio.move_on_after(max(0.0, until - time.time())) as patience:
+    with anyio.move_on_after(max(0.0, until - time.time())):
         while not reply.action:
             if promise.is_hidden and said != reply.markdown:  # no card shows the form, or how far it is
                 said = reply.markdown
@@ -53,10 +70,99 @@ async def filled_in(
             else:
                 reply.type(word.text)
             card.show(_shown(answer, reply))
-    if patience.cancelled_caught:
-        answer.expire(reply.content)
+            await promise.wait(reply.form)
     await _forget(promise.reply_id, incoming, desk)
     return reply
+
+
+async def gone_on(
+    filled: FormReply, incoming: Incoming, desk: Desk, card: Card, promise: Promise, answer: Answer
+) -> AsyncGenerator[Event]:
+    """Hand the form in, or see what Dify does because nobody has; yields what happens from then on.
+
+    A form that stays open is asked for again, with what was filled in. Raises a `DifyError` if that were in vain.
+    """
+    form, ids, user, texts = filled.form, answer.ids, desk.user(incoming), desk.texts
+    if filled.action:
+        answer.go_on(filled.title)
+        events = _noted(desk.source.go_on(form, filled.action, filled.values, ids, user), promise)
+    else:
+        answer.expire(filled.content)
+        events = _late(form, ids, user, desk, promise)
+    card.offer([stop_button(texts)])
+    card.show(answer.markdown)
+    await promise.hand_in(form)
+    try:
+        async for event in events:
+            yield event
+    except FormRefused as exc:
+        for event in _again(form, texts.form_refused.format(reason=exc.detail)):
+            yield event
+    except UNCERTAIN as exc:
+        log.warning("form_not_handed_in", message=incoming.message_id, error=str(exc))
+        for event in _again(form, texts.form_kept):
+            yield event
+    except FormExpired:
+        answer.expire(filled.content)
+        async for event in _late(form, ids, user, desk, promise):
+            yield event
+    except FormTaken as taken:
+        answer.go_on("")
+        async for event in _taken(taken, form, ids, user, desk, promise):
+            yield event
+
+
+async def found_again(form: FormRequested, found: OpenReply, desk: Desk, promise: Promise) -> AsyncGenerator[Event]:
+    """What became of the form of an earlier process; if it waits, it is asked for again."""
+    if not found.form_gone:
+        yield form
+        yield RunPaused()
+        return
+    try:
+        async for event in _noted(desk.source.catch_up(form, found.ids, desk.user(found.incoming)), promise):
+            yield event
+    except (FormWaits, *UNCERTAIN) as exc:
+        log.info("form_found_open", message=found.incoming.message_id, error=str(exc))
+        for event in _again(form, desk.texts.form_kept):
+            yield event
+
+
+async def _late(form: FormRequested, ids: Identified, user: str, desk: Desk, promise: Promise) -> AsyncGenerator[Event]:
+    """What Dify does when a form's time is over: it goes on along a branch of its own, or ends the run, or nothing."""
+    try:
+        async for event in _noted(desk.source.catch_up(form, ids, user), promise):
+            yield event
+    except DifyError as exc:  # the card says by now that nobody answered in time
+        log.info("form_expired", error=str(exc))
+        yield RunPaused()
+
+
+async def _taken(
+    taken: FormTaken, form: FormRequested, ids: Identified, user: str, desk: Desk, promise: Promise
+) -> AsyncGenerator[Event]:
+    """What follows a form that somebody had handed in before, here with no answer of Dify's or in another way."""
+    remarks = [Remark(desk.texts.form_taken)]
+    try:
+        async for event in _noted(desk.source.catch_up(form, ids, user), promise):
+            if remarks and not isinstance(event, Waiting):
+                yield remarks.pop()
+            yield event
+    except (FormWaits, *UNCERTAIN) as exc:
+        log.warning("form_taken_and_not_gone_on", error=str(exc))
+        raise taken from exc
+
+
+async def _noted(events: AsyncGenerator[Event], promise: Promise) -> AsyncGenerator[Event]:
+    """The events of a run that goes on: whoever takes over need not look for its form any more."""
+    async with aclosing(events):
+        async for event in events:
+            if not isinstance(event, Waiting):
+                promise.went_on()
+            yield event
+
+
+def _again(form: FormRequested, remark: str) -> tuple[Event, ...]:
+    return replace(form, remark=remark), RunPaused()
 
 
 def _shown(answer: Answer, reply: FormReply) -> str:

@@ -71,6 +71,13 @@ class Source(Protocol):
         """
         ...
 
+    def catch_up(self, form: FormRequested, ids: Identified, user: str) -> AsyncGenerator[Event]:
+        """Yield how a run goes on whose form nobody here saw the end of: it may be handed in, or its time may be over.
+
+        Raises `FormWaits` if the run still waits for it, another `DifyError` if nobody can say.
+        """
+        ...
+
     async def file_limit(self) -> int:
         """How many files one question may carry; 0 where the app takes none. Raises `DifyError`."""
         ...

@@ -67,7 +67,7 @@ class Promise:
 
     @property
     def waits(self) -> bool:
-        """Whether it is written down that the run waits for a form."""
+        """Whether the run waits for a form, as far as anybody here knows."""
         return self._reply.form is not None
 
     def note(self, answer: Answer) -> None:
@@ -118,17 +118,23 @@ class Promise:
 
     async def wait(self, form: FormRequested) -> None:
         """The run waits for this form. Whoever takes over waits on."""
-        self._reply = replace(self._reply, form=form)
+        self._reply = replace(self._reply, form=form, form_gone=False)
         await self._write()
 
-    async def go_on(self) -> None:
-        """The form is about to be handed in."""
-        self._reply = replace(self._reply, form=None)
+    async def hand_in(self, form: FormRequested) -> None:
+        """This form is about to be handed in, or its time is over. Whoever takes over asks Dify which it is."""
+        self._reply = replace(self._reply, form=form, form_gone=True)
         await self._write()
+
+    def went_on(self) -> None:
+        """The run goes on: nobody need look for its form any more. Never waits."""
+        if self._reply.form is not None:
+            self._reply = replace(self._reply, form=None, form_gone=False)
+            self._news.set()
 
     async def end(self, ending: Ending) -> None:
         """This text is about to be shown as the last one."""
-        self._reply = replace(self._reply, ending=ending, form=None)
+        self._reply = replace(self._reply, ending=ending, form=None, form_gone=False)
         await self._write()
 
     async def hand_over(self, plain: str) -> None:

@@ -26,11 +26,11 @@ from cardbot.errors import (
     QuestionTooLong,
     ReplyAdopted,
 )
-from cardbot.events import Event, RunPaused, TextDelta
+from cardbot.events import Event, TextDelta
 from cardbot.messages import Incoming
 from cardbot.open_reply import Ending, OpenReply
-from cardbot.pausing import filled_in
-from cardbot.ports import STOP, Card, NoCard, stop_button
+from cardbot.pausing import filled_in, found_again, gone_on
+from cardbot.ports import STOP, Card, NoCard
 from cardbot.promise import Promise, promised
 from cardbot.saying import LAST_WORD_WHEN_LEAVING, say
 from cardbot.texts import Texts
@@ -119,16 +119,10 @@ class Story:
             await self._follow(self._known() if begun else asked(incoming, desk, self.card, self.promise), ear)
             while form := answer.waits_for:
                 filled = await filled_in(form, incoming, desk, self.card, self.promise, answer, ear)
-                if not filled.action:
-                    if answer.outcome is Outcome.STOPPED:
-                        await self._stop_at_dify()
+                if answer.outcome is Outcome.STOPPED:
+                    await self._stop_at_dify()
                     return
-                answer.go_on(filled.title)
-                self.card.offer([stop_button(desk.texts)])
-                self.card.show(answer.markdown)
-                await self.promise.go_on()
-                user = desk.user(incoming)
-                await self._follow(desk.source.go_on(form, filled.action, filled.values, answer.ids, user), ear)
+                await self._follow(gone_on(filled, incoming, desk, self.card, self.promise, answer), ear)
         except (ReplyAdopted, Leaving):
             raise
         except LineFull as exc:
@@ -187,14 +181,14 @@ class Story:
 
     async def _known(self) -> AsyncGenerator[Event]:
         """What was known of an answer, then what it waits for, or what Dify has kept of it."""
-        found = self.opened
+        found, desk = self.opened, self.desk
         yield found.ids
         yield TextDelta(found.text)
         if found.form is not None:
-            yield found.form
-            yield RunPaused()
-            return
-        async with aclosing(self.desk.source.recall(found.ids, self.desk.user(found.incoming))) as events:
+            kept = found_again(found.form, found, desk, self.promise)
+        else:
+            kept = desk.source.recall(found.ids, desk.user(found.incoming))
+        async with aclosing(kept) as events:
             async for event in events:
                 yield event
 

@@ -31,7 +31,13 @@ class Texts:
     file_needed: str
     """The app requires a file, and the question has none."""
     form_closed: str
-    """The form that somebody handed in was handed in before, or its time is over."""
+    """The form that somebody handed in is not taken any more, and nobody can say how the flow goes on."""
+    form_kept: str
+    """Below a form that is shown once more: nobody knows whether the AI service has it."""
+    form_refused: str
+    """Below a form that is shown once more: `{reason}` is what the AI service says of it."""
+    form_taken: str
+    """Before the answer: somebody had handed the form in before, maybe in another way."""
     busy: str
     """Dify has no room for another answer."""
     in_line: str
@@ -129,6 +135,9 @@ ZH = Texts(
     too_long="⚠️ 问题太长，这个应用最多接受 {limit} 个字符，请缩短后再发一次。",
     file_needed="⚠️ 这个应用需要文件：请发送文件，或引用一条文件消息来提问。",
     form_closed="⚠️ 这个表单已经提交过，或已过期。",
+    form_kept="⚠️ AI 服务没有确认收到表单。已填写的内容都在，请再选一次。",
+    form_refused="⚠️ 表单未被接受（{reason}）。请修改后再选一次。",
+    form_taken="ℹ️ 这个表单之前已经提交，流程按那次的选择继续。",
     busy="⚠️ 当前提问的人较多，请稍后再试。",
     in_line="正在排队，等前面的消息回答完…",
     line_full="⚠️ 排队的消息太多，这条没有提问，请稍后再发一次。",
@@ -191,6 +200,9 @@ EN = Texts(
     too_long="⚠️ The question is too long: this app takes {limit} characters. Please shorten it and send it again.",
     file_needed="⚠️ This app needs a file: please send one, or quote a message with one and ask.",
     form_closed="⚠️ This form was handed in already, or its time is over.",
+    form_kept="⚠️ The AI service did not confirm the form. What you filled in is kept: please choose again.",
+    form_refused="⚠️ The form was not accepted ({reason}). Please correct it and choose again.",
+    form_taken="ℹ️ This form was handed in before; the flow goes on with that choice.",
     busy="⚠️ Many people are asking right now. Please try again in a moment.",
     in_line="In line behind earlier messages…",
     line_full="⚠️ Too many messages are in line. This one was not asked; please send it again later.",

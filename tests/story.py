@@ -9,7 +9,7 @@ from functools import cached_property
 import anyio
 
 from cardbot.desk import Desk
-from cardbot.errors import ReplyAdopted, StoreError
+from cardbot.errors import FormWaits, ReplyAdopted, StoreError
 from cardbot.events import Event, FormRequested, Identified, MessageEnded, TextDelta
 from cardbot.messages import Incoming, Question
 from cardbot.open_reply import OpenReply
@@ -30,6 +30,8 @@ class Source:
     stopped: list[tuple[str, str]] = field(default_factory=list)
     goes_on: list[Event | Exception] = field(default_factory=list)
     handed_in: list[tuple[str, str, Mapping[str, str], str]] = field(default_factory=list)
+    follows: list[Event | Exception] = field(default_factory=lambda: [FormWaits("Nothing was said.")])
+    caught_up: list[FormRequested] = field(default_factory=list)
 
     async def stop(self, task_id: str, user: str) -> None:
         self.stopped.append((task_id, user))
@@ -39,6 +41,14 @@ class Source:
     ) -> AsyncGenerator[Event]:
         self.handed_in.append((form.token, action, dict(inputs), user))
         for event in self.goes_on:
+            await anyio.sleep(1)
+            if isinstance(event, Exception):
+                raise event
+            yield event
+
+    async def catch_up(self, form: FormRequested, ids: Identified, user: str) -> AsyncGenerator[Event]:
+        self.caught_up.append(form)
+        for event in self.follows:
             await anyio.sleep(1)
             if isinstance(event, Exception):
                 raise event

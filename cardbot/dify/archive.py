@@ -50,14 +50,19 @@ class Archive:
 
     async def answer(self, ids: events.Identified, user: str) -> str:
         """The answer as it is kept now; nothing where no messages are kept, or Dify does not tell."""
-        if not ids.conversation_id:
-            return ""
         try:
-            kept = await self.messages(ids.conversation_id, user)
+            message = await self.message(ids, user)
         except DifyError as exc:
             log.warning("dify_answer_not_looked_up", error=str(exc))
             return ""
-        return next((message.answer for message in kept if message.id == ids.message_id), "")
+        return message.answer if message else ""
+
+    async def message(self, ids: events.Identified, user: str) -> StoredMessage | None:
+        """The message that these ids name; None where no messages are kept. Raises `DifyError`."""
+        if not (ids.conversation_id and ids.message_id):
+            return None
+        kept = await self.messages(ids.conversation_id, user)
+        return next((message for message in kept if message.id == ids.message_id), None)
 
     def recall(self, ids: events.Identified, user: str) -> AsyncGenerator[events.Event]:
         """Look for an answer that broke off; see `dify.recall`."""

@@ -1,7 +1,7 @@
 """Asks a Dify app: streams answers, stops them, hands in forms, and finds again what a broken stream lost."""
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -22,14 +22,14 @@ from cardbot.dify.body import Form, body_of
 from cardbot.dify.connection import Call, Connection
 from cardbot.dify.ending import Ending
 from cardbot.dify.fields import parsed
-from cardbot.dify.handing_in import filled_in, lost, submission
 from cardbot.dify.kept import StoredMessage
 from cardbot.dify.kinds import Kind, kind_of
 from cardbot.dify.outputs import answering
+from cardbot.dify.paused import Paused
 from cardbot.dify.streams import SILENCE, TOTAL_TIMEOUT, Streams
 from cardbot.dify.whole import WholeAnswer, folded, whole_answer
 from cardbot.dify.wire import EventReader, Outputs, all_of
-from cardbot.errors import ConversationGone, DifyBusy, DifyError, DifyUnreachable, FileRefused, FormClosed
+from cardbot.errors import ConversationGone, DifyBusy, DifyError, DifyUnreachable, FileRefused
 from cardbot.inputs import constants
 from cardbot.messages import Question, Upload
 from cardbot.ports import Download
@@ -73,6 +73,9 @@ class DifyClient:
             outputs=self._outputs,
             patience=idle_seconds,
             is_over=lambda: self._streams.closing,
+        )
+        self._paused = Paused(
+            self._connection, self._streams, self._archive, outputs=self._outputs, patience=idle_seconds
         )
         self._stack = AsyncExitStack()
         self._idle_seconds = idle_seconds
@@ -129,7 +132,7 @@ class DifyClient:
         kind = await self._kind()
         await self._connection.request("POST", kind.stopped_at.format(task=task_id), body={"user": user})
 
-    async def go_on(
+    def go_on(
         self,
         form: events.FormRequested,
         action: str,
@@ -143,32 +146,21 @@ class DifyClient:
         is missed is looked for at the end.
 
         Raises:
-            FormClosed: when the form was handed in before, or its time is over.
-            DifyError: before the first event, when it was not taken for another reason.
+            FormTaken: when the form was handed in before.
+            FormExpired: when its time is over.
+            FormRefused: when it is not filled in as the run wants it.
+            DifyError: before the first event, when it was not taken for another reason, or nobody knows whether it was.
         """
-        outputs, before = await self._outputs(), await self._archive.answer(ids, user)
-        body = submission(action, filled_in(form, inputs), user)
-        await self._hand_in(f"form/human_input/{form.token}", body)
-        call = Call("GET", f"workflow/{ids.workflow_run_id}/events", {"user": user})
-        told: list[events.Event] = []
-        reader, ending = EventReader(outputs=outputs, ids=ids, base=self._connection.address), Ending()
-        ending.saw(ids)
-        try:
-            async with aclosing(self._streams.follow(call, reader, ending)) as stream:
-                async for event in stream:
-                    if not told:
-                        yield ids  # not before somebody listens; the stream names them only where they change
-                    told.append(event)
-                    yield event
-        except DifyError as exc:  # the form is handed in: the run goes on without a listener
-            log.warning("dify_run_not_followed", error=str(exc))
-        if ending.grace is None:
-            yield reader.ids
-            async with aclosing(self.recall(reader.ids, user)) as kept:
-                async for event in kept:
-                    yield event
-        elif whole := lost(told, before=before, stored=await self._archive.answer(reader.ids, user)):
-            yield events.TextReplaced(whole)
+        return self._paused.go_on(form, action, inputs, ids, user)
+
+    def catch_up(self, form: events.FormRequested, ids: events.Identified, user: str) -> AsyncGenerator[events.Event]:
+        """Yield how a run goes on whose form nobody here saw the end of: it may be handed in, or its time may be over.
+
+        Raises:
+            FormWaits: when the run still waits for it, or does not go on in time.
+            DifyError: before the first event, when nobody can say.
+        """
+        return self._paused.catch_up(form, ids, user)
 
     def recall(self, ids: events.Identified, user: str) -> AsyncGenerator[events.Event]:
         """Look for an answer that broke off where Dify keeps it; see `dify.recall`."""
@@ -213,16 +205,6 @@ class DifyClient:
         return await uploads.transcribe(self._connection.http, file, user)
 
     # Inside.
-
-    async def _hand_in(self, path: str, body: Mapping[str, Any]) -> None:
-        """Hand in a form; once more if nobody knows what became of it, which Dify refuses if it was taken."""
-        try:
-            await self._connection.request("POST", path, body=body)
-        except DifyUnreachable as exc:
-            if not exc.sent:
-                raise
-            with suppress(FormClosed):
-                await self._connection.request("POST", path, body=body)
 
     async def _kind(self) -> Kind:
         return kind_of(self._mode or (await self.app()).mode)

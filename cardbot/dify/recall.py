@@ -76,11 +76,12 @@ async def recalled(
 async def _look(ids: events.Identified, kept: Kept) -> list[events.Event]:
     """The answer and its end; nothing as long as there is none."""
     message = await _message(ids, kept)
-    goes_on = message is None or (message.status == "paused" and message.resumed)
-    if message and not goes_on and (message.answer or message.status != "normal"):
+    if message and message.status != "paused" and (message.answer or message.status != "normal"):
         return _as_events(message)
-    ending = await kept.run() if ids.workflow_run_id else None
+    ending = await kept.run() if ids.workflow_run_id else events.RunPaused()
     if isinstance(ending, events.RunPaused) and ids.conversation_id:
+        if message and message.status == "paused" and not message.resumed:
+            return _as_events(message)
         return []  # either its message is about to say so, with the form, or it was handed in and is about to go on
     if isinstance(ending, events.RunFinished) and not ids.conversation_id and (whole := likeliest(ending.outputs)):
         return [events.TextReplaced(whole), ending]  # of a workflow, whose text may have been told in part

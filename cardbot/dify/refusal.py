@@ -2,11 +2,13 @@
 
 import json
 import re
+from collections.abc import Mapping
 from itertools import islice
 
 from cardbot.dify.fields import parsed, text
 from cardbot.errors import (
     ConversationGone,
+    DifyBroken,
     DifyBusy,
     DifyError,
     DifyRejected,
@@ -14,6 +16,9 @@ from cardbot.errors import (
     DifyUnreachable,
     DifyWrongApp,
     FormClosed,
+    FormExpired,
+    FormRefused,
+    FormTaken,
 )
 
 REASON_LIMIT = 300
@@ -36,6 +41,12 @@ _SECRET = re.compile(
 """What looks like a credential. Providers repeat them in errors: in the address of a failed call, in a refused key."""
 
 _WRONG_APP_CODES = frozenset(["not_chat_app", "not_workflow_app", "not_completion_app", "app_unavailable"])
+
+_CLOSED: Mapping[str, type[FormClosed]] = {
+    "human_input_form_submitted": FormTaken,
+    "human_input_form_expired": FormExpired,
+}
+"""Seen: the first, recorded from Dify 1.14.1. The second and `invalid_form_data` are read in its source."""
 
 
 def reason(message: str) -> str:
@@ -79,9 +90,13 @@ def rejection(status: int, body: bytes) -> DifyError:
     elif code in _WRONG_APP_CODES or message.startswith("Workflow not published"):
         kind = DifyWrongApp
     elif status == 412 and code.startswith("human_input_form_"):
-        kind = FormClosed
+        kind = _CLOSED.get(code, FormClosed)
+    elif code == "invalid_form_data":
+        kind = FormRefused
     elif code == "too_many_requests" or message.startswith("Too many requests"):  # 400 invalid_param in all versions
         kind = DifyBusy
+    elif status >= 500:
+        kind = DifyBroken
     return kind(sentence, status=status, code=code, detail=message)
 
 

@@ -53,6 +53,11 @@ class Answers:
     ) -> AsyncGenerator[events.Event]:
         raise NotImplementedError
 
+    def catch_up(
+        self, form: events.FormRequested, ids: events.Identified, whose: str
+    ) -> AsyncGenerator[events.Event]:
+        raise NotImplementedError
+
     async def transcribe(self, file: Download, whose: str) -> str:
         raise NotImplementedError
 

@@ -15,7 +15,6 @@ from cardbot.playground.dify.script import Script
 from cardbot.playground.dify.store import Message, Run
 from cardbot.playground.dify.waiting import Form, Waiting
 
-
 STOPPED_LATE = "Human input global timeout at node hi"
 """The error of a run that is stopped. Read in the source of Dify."""
 
@@ -72,8 +71,8 @@ class HumanInput:
         self._stage.later(form.expires_at - time.time() + form.pause.looked_for, partial(self._end_its_time, form))
 
     def _end_its_time(self, form: Form) -> None:
-        """Read in the source (langgenius/dify: `human_input_timeout_tasks.py`, 2026-11): a run that is stopped tells its
-        listeners nothing, and its message stays `paused`.
+        """Go on, or end. Read in the source (langgenius/dify: `human_input_timeout_tasks.py`, 2026-11): a run that is
+        stopped tells its listeners nothing, and its message stays `paused`.
         """
         if form.filled:
             return
