@@ -108,6 +108,8 @@ class FormRequested:
     expires_at: float = 0.0
     remark: str = ""
     """Something of ours that stands below it, as why it is shown once more."""
+    uncertain: bool = False
+    """Whether it may be handed in although nobody heard so."""
 
 
 @dataclass(frozen=True, slots=True)

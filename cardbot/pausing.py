@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
 import anyio
@@ -36,6 +36,10 @@ PATIENCE = 3 * 24 * 3600.0
 UNCERTAIN = (DifyUnreachable, DifyBroken, DifyBusy)
 """What leaves a form open, as far as anybody knows: it may be handed in again, for Dify takes each form once."""
 
+LOOK_EVERY = 10.0
+"""Seconds between two looks for a form of which nobody knows whether Dify has it. Our choice: as long as Dify may take
+to answer a form that is handed in."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -54,23 +58,26 @@ async def filled_in(
     card.show(_shown(answer, reply))
     promise.on_hidden = ear.wake
     said = ""
-    with anyio.move_on_after(max(0.0, until - time.time())):
-        while not reply.action:
-            if promise.is_hidden and said != reply.markdown:  # no card shows the form, or how far it is
-                said = reply.markdown
-                await say(incoming, said, desk)
-            word = await ear.next()
-            if word is NOTHING:
-                continue
-            if word.action == STOP:
-                answer.stop()
-                break
-            if word.action:
-                reply.press(word.action)
-            else:
-                reply.type(word.text)
-            card.show(_shown(answer, reply))
-            await promise.wait(reply.form)
+    with anyio.move_on_after(max(0.0, until - time.time())) as waiting:
+        async with _looked_after(form, desk, waiting):
+            while not reply.action:
+                if promise.is_hidden and said != reply.markdown:  # no card shows the form, or how far it is
+                    said = reply.markdown
+                    await say(incoming, said, desk)
+                word = await ear.next()
+                if word is NOTHING:
+                    continue
+                if word.action == STOP:
+                    answer.stop()
+                    break
+                if word.action:
+                    reply.press(word.action)
+                else:
+                    reply.type(word.text)
+                card.show(_shown(answer, reply))
+                await promise.wait(reply.form)
+    if not reply.action and anyio.current_time() >= waiting.deadline:
+        answer.expire(reply.content)
     await _forget(promise.reply_id, incoming, desk)
     return reply
 
@@ -86,8 +93,10 @@ async def gone_on(
     if filled.action:
         answer.go_on(filled.title)
         events = _noted(desk.source.go_on(form, filled.action, filled.values, ids, user), promise)
+    elif answer.waits_for:  # it has turned out that Dify has it
+        answer.go_on("")
+        events = _noted(desk.source.catch_up(form, ids, user), promise)
     else:
-        answer.expire(filled.content)
         events = _late(form, ids, user, desk, promise)
     card.offer([stop_button(texts)])
     card.show(answer.markdown)
@@ -96,14 +105,15 @@ async def gone_on(
         async for event in events:
             yield event
     except FormRefused as exc:
-        for event in _again(form, texts.form_refused.format(reason=exc.detail)):
-            yield event
-    except UNCERTAIN as exc:
+        yield replace(form, remark=texts.form_refused.format(reason=exc.detail))
+        yield RunPaused()
+    except (FormWaits, *UNCERTAIN) as exc:
         log.warning("form_not_handed_in", message=incoming.message_id, error=str(exc))
-        for event in _again(form, texts.form_kept):
-            yield event
+        yield replace(form, remark=texts.form_kept, uncertain=True)
+        yield RunPaused()
     except FormExpired:
         answer.expire(filled.content)
+        card.show(answer.markdown)
         async for event in _late(form, ids, user, desk, promise):
             yield event
     except FormTaken as taken:
@@ -123,8 +133,8 @@ async def found_again(form: FormRequested, found: OpenReply, desk: Desk, promise
             yield event
     except (FormWaits, *UNCERTAIN) as exc:
         log.info("form_found_open", message=found.incoming.message_id, error=str(exc))
-        for event in _again(form, desk.texts.form_kept):
-            yield event
+        yield replace(form, remark=desk.texts.form_kept, uncertain=True)
+        yield RunPaused()
 
 
 async def _late(form: FormRequested, ids: Identified, user: str, desk: Desk, promise: Promise) -> AsyncGenerator[Event]:
@@ -161,8 +171,34 @@ async def _noted(events: AsyncGenerator[Event], promise: Promise) -> AsyncGenera
             yield event
 
 
-def _again(form: FormRequested, remark: str) -> tuple[Event, ...]:
-    return replace(form, remark=remark), RunPaused()
+@asynccontextmanager
+async def _looked_after(form: FormRequested, desk: Desk, waiting: anyio.CancelScope) -> AsyncGenerator[None]:
+    """Wait no longer when it turns out that a form of which nobody knows it is with Dify after all."""
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        if form.uncertain:
+            tasks.start_soon(_look, form, desk, waiting)
+        try:
+            yield
+        except Exception as exc:  # raised below, where no task group wraps it
+            failure = exc
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _look(form: FormRequested, desk: Desk, waiting: anyio.CancelScope) -> None:
+    while True:
+        await anyio.sleep(LOOK_EVERY)
+        try:
+            if not await desk.source.waits_for(form):
+                waiting.cancel()
+            return
+        except UNCERTAIN as exc:
+            log.info("form_not_looked_up", error=str(exc))
+        except DifyError as exc:  # whoever hands it in is told
+            log.warning("form_not_looked_up", error=str(exc))
+            return
 
 
 def _shown(answer: Answer, reply: FormReply) -> str:

@@ -71,6 +71,10 @@ class Source(Protocol):
         """
         ...
 
+    async def waits_for(self, form: FormRequested) -> bool:
+        """Whether this form may still be handed in. Raises `DifyError`."""
+        ...
+
     def catch_up(self, form: FormRequested, ids: Identified, user: str) -> AsyncGenerator[Event]:
         """Yield how a run goes on whose form nobody here saw the end of: it may be handed in, or its time may be over.
 

@@ -32,6 +32,8 @@ class Source:
     handed_in: list[tuple[str, str, Mapping[str, str], str]] = field(default_factory=list)
     follows: list[Event | Exception] = field(default_factory=lambda: [FormWaits("Nothing was said.")])
     caught_up: list[FormRequested] = field(default_factory=list)
+    waits: list[bool | Exception] = field(default_factory=lambda: [True])
+    looks: list[float] = field(default_factory=list)
 
     async def stop(self, task_id: str, user: str) -> None:
         self.stopped.append((task_id, user))
@@ -45,6 +47,13 @@ class Source:
             if isinstance(event, Exception):
                 raise event
             yield event
+
+    async def waits_for(self, form: FormRequested) -> bool:
+        self.looks.append(anyio.current_time())
+        state = self.waits.pop(0) if len(self.waits) > 1 else self.waits[0]
+        if isinstance(state, Exception):
+            raise state
+        return state
 
     async def catch_up(self, form: FormRequested, ids: Identified, user: str) -> AsyncGenerator[Event]:
         self.caught_up.append(form)

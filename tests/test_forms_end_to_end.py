@@ -1,13 +1,17 @@
 """A workflow that waits for a person, through the whole bot: shown in the card, filled in there, gone on with there."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 
 from cardbot.bot import Bot
 from cardbot.playground.dify import Pause, Script
+from cardbot.playground.dify.script import Html
+from cardbot.playground.dify.server import Trouble
 from cardbot.playground.platform.cards import Card, State
 from cardbot.recovery import BEAT_EVERY
 from cardbot.texts import EN
@@ -151,6 +155,65 @@ async def test_stop_ends_a_run_that_waits() -> None:
         await there.platform.click(card, "stop")
         await there.ended()
         assert card.content == f"The boat costs 9.\n\n{EN.stopped}"
+
+
+@pytest.mark.parametrize("app", FLOWS)
+async def test_a_form_that_dify_could_not_take_is_shown_again_and_taken_then(app: str) -> None:
+    inputs = [{"paragraph": {"variable": "query", "required": True}}] if app == "workflow" else []
+    async with desk(dify={"app": app, "inputs": inputs}) as there:
+        there.dify.default = purchase(NOTE)
+        there.dify.troubles.append(Trouble(r"POST /v1/form/human_input/", Html(502), times=math.inf))
+        await there.platform.say("buy a boat")
+        card = await waiting(there)
+        await there.platform.say("a red one")
+        await there.platform.wait_for(lambda: "note: a red one" in card.content)
+        await there.platform.click(card, "form:reject")
+        await waiting(there, EN.form_kept)
+        assert "note: a red one" in card.content
+        there.dify.troubles.clear()
+        await there.platform.click(card, "form:approve")
+        await there.ended(within=10)
+        assert card.state is State.DONE
+        assert card.content == "The boat costs 9. Bought."
+        submitted = [request.body or {} for request in there.dify.requests if request.path.startswith("/v1/form/")]
+        assert submitted[-1] == {"inputs": {"note": "a red one"}, "action": "approve", "user": submitted[-1]["user"]}
+        assert there.platform.violations == []
+
+
+async def test_a_form_that_was_handed_in_by_mail_goes_on_in_the_card() -> None:
+    async with desk(dify=asks()) as there:
+        there.dify.default = Script("Draft.", pause=Pause(lambda action, _: Script(f" {action}ed."), content="Buy it?"))
+        await there.platform.say("buy a boat")
+        card = await waiting(there)
+        async with httpx.AsyncClient(base_url=there.dify.url, headers={"Authorization": "Bearer app-test"}) as mail:
+            (run,) = there.dify.runs.values()
+            token = run.message.forms[0].token if run.message else ""
+            body = {"inputs": {}, "action": "reject", "user": "bob"}
+            assert (await mail.post(f"/form/human_input/{token}", json=body)).status_code == 200
+        await there.platform.click(card, "form:approve")
+        await there.ended(within=10)
+        assert card.content == f"{EN.form_taken}\n\nDraft. rejected."
+
+
+@pytest.mark.parametrize("app", FLOWS)
+async def test_what_dify_does_when_the_time_is_over_is_typed_into_the_card(app: str) -> None:
+    inputs = [{"paragraph": {"variable": "query", "required": True}}] if app == "workflow" else []
+    async with desk(dify={"app": app, "inputs": inputs}) as there:
+        pause = Pause(content="Buy it?", expires_in=1.0, late=Script(" Nobody came."))
+        there.dify.default = Script("Draft.", pause=pause)
+        await there.platform.say("buy a boat")
+        await there.ended(within=20)
+        assert there.finals == ["Draft. Nobody came."]
+        assert there.platform.violations == []
+
+
+async def test_a_run_that_dify_stops_when_the_time_is_over_ends_its_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cardbot.dify.paused.LISTEN", 1.0)
+    async with desk(dify=asks()) as there:
+        there.dify.default = Script("Draft.", pause=Pause(content="Buy it?", expires_in=1.0, late="stopped"))
+        await there.platform.say("buy a boat")
+        await there.ended(within=20)
+        assert there.finals == [f"Draft.\n\nBuy it?\n\n{EN.expired}"]
 
 
 async def test_a_form_that_nobody_fills_in_ends_by_its_time() -> None:

@@ -411,6 +411,8 @@ class TestForms:
             await anyio.sleep(10)
             await press(world, "form:yes")
             await anyio.sleep(0.5)
+            assert world.memory.open[-1].form_gone
+            await anyio.sleep(1.0)
             assert world.memory.open[-1].form is None
 
 

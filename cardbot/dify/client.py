@@ -25,7 +25,7 @@ from cardbot.dify.fields import parsed
 from cardbot.dify.kept import StoredMessage
 from cardbot.dify.kinds import Kind, kind_of
 from cardbot.dify.outputs import answering
-from cardbot.dify.paused import Paused
+from cardbot.dify.paused import Paused, State
 from cardbot.dify.streams import SILENCE, TOTAL_TIMEOUT, Streams
 from cardbot.dify.whole import WholeAnswer, folded, whole_answer
 from cardbot.dify.wire import EventReader, Outputs, all_of
@@ -152,6 +152,10 @@ class DifyClient:
             DifyError: before the first event, when it was not taken for another reason, or nobody knows whether it was.
         """
         return self._paused.go_on(form, action, inputs, ids, user)
+
+    async def waits_for(self, form: events.FormRequested) -> bool:
+        """Whether this form may still be handed in. Raises `DifyError`."""
+        return await self._paused.state(form) is State.OPEN
 
     def catch_up(self, form: events.FormRequested, ids: events.Identified, user: str) -> AsyncGenerator[events.Event]:
         """Yield how a run goes on whose form nobody here saw the end of: it may be handed in, or its time may be over.

@@ -87,7 +87,7 @@ class Paused:
         run, before = await self._run(ids, user), await self._archive.answer(ids, user)
         await self._hand_in(form, submission(action, filled_in(form, inputs), user))
         try:
-            async with aclosing(self._listen(run)) as stream:
+            async with aclosing(self._listen(form, run)) as stream:
                 async for event in stream:
                     yield event
         except DifyError as exc:  # the form is handed in: the run goes on without a listener
@@ -100,28 +100,25 @@ class Paused:
         self, form: events.FormRequested, ids: events.Identified, user: str
     ) -> AsyncGenerator[events.Event]:
         """Yield how a run goes on whose form nobody here saw the end of; see `DifyClient.catch_up`."""
-        late = await self._settled(form) is State.LATE
+        late = await self._closed(form) is State.LATE
         began = anyio.current_time()
         deadline = began + self._patience + (LATE if late else 0.0)
         for pause in chain(LOOKS, repeat(LOOKS[-1])):
+            run, before = await self._run(ids, user), await self._archive.answer(ids, user)
+            if await self._is_elsewhere(form, run):
+                break
             try:
-                run, before = await self._run(ids, user), await self._archive.answer(ids, user)
-                if found := await self._found(form, ids, user):
-                    for event in found:
-                        yield event
-                    return
-                async with aclosing(self._listen(run, min(LISTEN, deadline - anyio.current_time()))) as stream:
+                async with aclosing(self._listen(form, run, deadline)) as stream:
                     async for event in stream:
                         yield event
             except DifyError as exc:
-                log.warning("dify_run_not_found", error=str(exc))
-                await anyio.sleep(pause)
-            else:
-                if run.told:
-                    break
-            if anyio.current_time() >= deadline:
+                log.warning("dify_run_not_followed", error=str(exc))
+            if run.told:
+                break
+            if anyio.current_time() + pause > deadline:
                 raise FormWaits("The form is closed, and its run has not gone on.")
             yield events.Waiting(anyio.current_time() - began)
+            await anyio.sleep(pause)
         async with aclosing(self._rest(run, before)) as rest:
             async for event in rest:
                 yield event
@@ -135,12 +132,12 @@ class Paused:
         except (DifyUnreachable, DifyBroken) as exc:
             if isinstance(exc, DifyUnreachable) and not exc.sent:
                 raise
-            if await self._state(form) is State.TAKEN:
+            if await self.state(form) is State.TAKEN:
                 return
             with suppress(FormTaken):  # by the first, which was slow
                 await self._connection.request("POST", _path(form), body=body)
 
-    async def _state(self, form: events.FormRequested) -> State:
+    async def state(self, form: events.FormRequested) -> State:
         """Ask how it stands: nothing changes by that. Raises `DifyError`."""
         try:
             await self._connection.request("GET", _path(form))
@@ -150,13 +147,13 @@ class Paused:
             return State.LATE
         return State.OPEN
 
-    async def _settled(self, form: events.FormRequested) -> State:
+    async def _closed(self, form: events.FormRequested) -> State:
         """The same, of a form that is not open. Raises `FormWaits` if it is, `DifyError` if nobody can say."""
         waited = 0.0
         for pause in chain(LOOKS, repeat(LOOKS[-1])):
             refusal: DifyError = FormWaits("The form is open.")
             try:
-                if (state := await self._state(form)) is not State.OPEN:
+                if (state := await self.state(form)) is not State.OPEN:
                     return state
                 if not 0 < form.expires_at <= time.time():  # else Dify's clock is behind ours
                     raise refusal
@@ -175,37 +172,36 @@ class Paused:
         run.ending.saw(ids)
         return run
 
-    async def _found(self, form: events.FormRequested, ids: events.Identified, user: str) -> list[events.Event]:
-        """How the run stands if there is nothing to listen to: it is over, or waits for another form."""
-        match await self._archive.run(ids.workflow_run_id):
-            case events.RunFinished(status="succeeded" | "partial-succeeded"):
-                async with aclosing(self._archive.recall(ids, user)) as kept:
-                    return [event async for event in kept]
-            case events.RunFinished() as ended:
-                return [ended]
-            case events.RunPaused() as paused if message := await self._archive.message(ids, user):
-                others = [other for other in message.forms if other.token != form.token]
-                return [events.TextReplaced(message.answer), *others, paused] if others else []
-            case _:
-                return []
+    async def _listen(
+        self, form: events.FormRequested, run: _Run, deadline: float = math.inf
+    ) -> AsyncGenerator[events.Event]:
+        """What the run says from now on, until there is nothing to be heard here, or nothing was by the deadline.
 
-    async def _listen(self, run: _Run, within: float = math.inf) -> AsyncGenerator[events.Event]:
-        """What the run says from now on, if it says anything so soon. Raises `DifyError` before the first event."""
+        Raises a `DifyError` before the first event.
+        """
         call = Call("GET", f"workflow/{run.ids.workflow_run_id}/events", {"user": run.user})
-        async with aclosing(self._streams.follow(call, run.reader, run.ending)) as stream:
-            deadline = anyio.current_time() + within
-            while not run.told:
-                with anyio.move_on_after(deadline - anyio.current_time()) as patience:
-                    event = await anext(stream, None)
-                if patience.cancelled_caught or event is None:
-                    return
+        async with aclosing(self._streams.follow(call, run.reader, run.ending, quiet=LISTEN)) as stream:
+            async for event in stream:
                 if not isinstance(event, events.Waiting):
-                    yield run.ids  # not before somebody listens; the stream names them only where they change
+                    if not run.told:
+                        yield run.ids  # not before somebody listens; the stream names them only where they change
                     run.told.append(event)
                 yield event
-            async for event in stream:
-                run.told.append(event)
-                yield event
+                if not run.told and (anyio.current_time() >= deadline or await self._is_elsewhere(form, run)):
+                    return
+
+    async def _is_elsewhere(self, form: events.FormRequested, run: _Run) -> bool:
+        """Whether there is nothing to listen to: the run is over, or waits for another form."""
+        try:
+            match await self._archive.run(run.ids.workflow_run_id):
+                case events.RunFinished():
+                    return True
+                case events.RunPaused() if message := await self._archive.message(run.ids, run.user):
+                    others = [other for other in message.forms if other.token != form.token]
+                    return any(not 0 < other.expires_at <= time.time() for other in others)
+        except DifyError as exc:
+            log.warning("dify_run_not_looked_up", error=str(exc))
+        return False
 
     async def _rest(self, run: _Run, before: str) -> AsyncGenerator[events.Event]:
         """What was missed: the run goes on whether or not anybody listens."""

@@ -1,5 +1,6 @@
 """Streams of one app: each is read at full speed by a task of its own, and followed until its answer is over."""
 
+import math
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from types import TracebackType
@@ -56,10 +57,12 @@ class Streams:
         """Whether nobody waits any more."""
         return self._tasks.cancel_scope.cancel_called
 
-    async def follow(self, call: Call, reader: EventReader, ending: Ending) -> AsyncGenerator[events.Event]:
+    async def follow(
+        self, call: Call, reader: EventReader, ending: Ending, *, quiet: float = math.inf
+    ) -> AsyncGenerator[events.Event]:
         """Yield what `reader` makes of the stream, until `ending` says that it is over, or the bytes or patience end.
 
-        Raises a `DifyError` before the first event.
+        `Waiting` comes after `quiet` seconds without an event, pings or not. Raises a `DifyError` before the first one.
         """
         if self.closing:
             raise DifyUnreachable("The client is closed.")
@@ -67,7 +70,7 @@ class Streams:
         self._feeds.add(feed)
         self._tasks.start_soon(self._read, call, feed)
         try:
-            async with aclosing(self._events(feed, decoder, reader, ending)) as stream:
+            async with aclosing(self._events(feed, decoder, reader, ending, quiet)) as stream:
                 async for event in stream:
                     yield event
         finally:
@@ -89,25 +92,29 @@ class Streams:
                 feed.end(error)
 
     async def _events(
-        self, feed: Feed, decoder: Decoder, reader: EventReader, ending: Ending
+        self, feed: Feed, decoder: Decoder, reader: EventReader, ending: Ending, quiet: float
     ) -> AsyncGenerator[events.Event]:
-        now = last_byte = anyio.current_time()
+        now = last_byte = last_event = anyio.current_time()
         deadline = now + TOTAL_TIMEOUT
         patience = self._silence
         while now < deadline:
-            chunks = await feed.take(min(deadline, last_byte + patience))
+            chunks = await feed.take(min(deadline, last_byte + patience, last_event + quiet))
             now = anyio.current_time()
             if chunks:
                 last_byte, patience = now, self._silence
                 for chunk in chunks:
                     for sse in decoder.feed(chunk):
                         for event in reader.read(sse.data):
+                            last_event = now
                             ending.saw(event)
                             yield event
                 if ending.grace is not None:
                     deadline = min(deadline, now + ending.grace)
             elif feed.is_over or now - last_byte >= self._idle_seconds:
                 return  # the bytes ended, or nobody waits for them any longer
-            elif now < deadline:
+            elif now < deadline and now - last_byte >= patience:
                 patience += self._silence
                 yield events.Waiting(now - last_byte)
+            if now - last_event >= quiet:
+                yield events.Waiting(now - last_event)
+                last_event = now

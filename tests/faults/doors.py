@@ -100,6 +100,8 @@ class Door:
     typed: bool = False
     """Whether the form has no button that can be pressed."""
     template: Literal["own", "public"] = "own"
+    again: str = ""
+    """What is said below a form that is shown once more, and pressed once more."""
 
     def __str__(self) -> str:
         return " + ".join([self.act, self.name] + ["public template"] * (self.template == "public"))
@@ -152,6 +154,8 @@ async def play(door: Door) -> Seen:
         if door.act == "stop":
             await _stop(world)
         typed = door.act == "form" and await _fill_in(world)
+        if door.again:
+            await _press_again(world, door.again)
         with suppress(TimeoutError):  # the judge says what is missing
             await world.platform.wait_for(lambda: _sight(world, door).settled, timeout=PATIENCE)
     sight = _sight(world, door)
@@ -189,6 +193,15 @@ async def _fill_in(world: Desk) -> bool:
         )
         await platform.say(APPROVE, user=ASKER)
     return True
+
+
+async def _press_again(world: Desk, why: str) -> None:
+    platform = world.platform
+    with suppress(TimeoutError):  # the judge says what is missing
+        await platform.wait_for(
+            lambda: any(form_shown(card) and why in card.content for card in platform.cards.values()), timeout=PATIENCE
+        )
+        await platform.click(next(iter(platform.cards.values())), PRESS, user=ASKER)
 
 
 def _forms(platform: Platform) -> list[str]:
@@ -321,6 +334,16 @@ OF_STOPS = [
 
 _CLOSED = Refuse(412, "human_input_form_submitted", "This form has already been submitted by another user")
 
+_REFUSED, _GONE = Refuse(400, "invalid_form_data", "Too long"), Refuse(404, "not_found", "Form not found.")
+
+_LATE: Mapping[str, tuple[Script | Literal["stopped", "waits"], Ends]] = {
+    "goes on": (bought(ASKER), approved(ASKER)),
+    "says nothing": (Script(""), whole(f"{SAID}\n\n{FORM}\n\n{EN.expired}")),
+    "stopped": ("stopped", whole(f"{SAID}\n\n{FORM}\n\n{EN.expired}")),
+    "waits": ("waits", whole(f"{SAID}\n\n{FORM}\n\n{EN.expired}")),
+}
+"""What becomes of a run whose form is late, and of its card."""
+
 _OFFERS: Mapping[str, tuple[Fault, float]] = {
     "throttled twice": (Reject(403, "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi"), 2),
     "refused": (Reject(400, "param.invalid"), 1),
@@ -340,9 +363,25 @@ OF_FORMS = [
     Door("works", "form", approved(ASKER)),
     Door("works", "form", approved(ASKER), template="public"),
     Door("412", "form", failure(EN.form_closed, SAID), (Trouble(_FORM, _CLOSED),)),
-    Door("500", "form", failure(EN.failed.format(reason="Internal Server Error"), SAID), (Trouble(_FORM, _BROKEN),)),
+    Door(
+        "412, by somebody else",
+        "form",
+        remarked(EN.form_taken, f"{SAID} {_ANSWER}"),
+        (Trouble(_FORM, _CLOSED, done=True),),
+    ),
+    Door("400", "form", approved(ASKER), (Trouble(_FORM, _REFUSED),), again=EN.form_refused.format(reason="Too long")),
+    Door("404", "form", failure(EN.failed.format(reason="Form not found."), SAID), (Trouble(_FORM, _GONE),)),
+    Door("500", "form", approved(ASKER), (Trouble(_FORM, _BROKEN),)),
+    Door("500, lost", "form", approved(ASKER), (Trouble(_FORM, _BROKEN, done=True),)),
+    Door("500, twice", "form", approved(ASKER), (Trouble(_FORM, _BROKEN, times=2),), again=EN.form_kept),
     Door("502", "form", approved(ASKER), (Trouble(_FORM, Html(502)),)),
-    Door("502, always", "form", failure(EN.unavailable, SAID), (Trouble(_FORM, Html(502), times=math.inf),)),
+    Door("502, twice", "form", approved(ASKER), (Trouble(_FORM, Html(502), times=2),), again=EN.form_kept),
+    Door("hangs", "form", approved(ASKER), (Trouble(_FORM, Hang(), times=2),), again=EN.form_kept),
+    Door("hangs, done", "form", approved(ASKER), (Trouble(_FORM, Hang(), done=True),)),
+    *(
+        Door(f"late: {name}", "form", ends, says=asks(ASKER, expires_in=-1, late=late))
+        for name, (late, ends) in _LATE.items()
+    ),
     Door("lost", "form", approved(ASKER), (Trouble(_FORM, Drop("reset"), done=True),)),
     *(
         Door(f"events: {name}", "form", approved(ASKER), (Trouble(_EVENTS, answer, times=math.inf),))

@@ -103,7 +103,11 @@ class Town:
 
 @asynccontextmanager
 async def town(folder: Path, app: App = "advanced-chat") -> AsyncGenerator[Town]:
-    async with Platform(latency=0.02) as platform, FakeDify(app, linger=0, file_upload=UPLOADS) as dify:
+    inputs = [{"paragraph": {"variable": "query", "required": True}}] if app == "workflow" else []
+    async with (
+        Platform(latency=0.02) as platform,
+        FakeDify(app, linger=0, file_upload=UPLOADS, inputs=inputs) as dify,
+    ):
         stock(platform)
         dify.default = asks(ANN, then=bought(ANN, cps=SPEED))
         environment = settings(platform, dify, f"sqlite:///{folder / 'cardbot.db'}", CARDBOT_DIFY_IDLE_SECONDS="8")
@@ -186,6 +190,58 @@ async def test_a_bot_killed_amid_what_follows_the_form_finds_the_rest(tmp_path: 
             await there.settled()
         there.judge(approved(ANN))
         assert there.handed_in == 1
+
+
+@pytest.mark.parametrize("end", [kill, leave])
+@pytest.mark.parametrize("app", ["advanced-chat", "workflow"])
+async def test_a_form_on_its_way_at_the_end_of_a_bot_is_shown_again_where_dify_has_not_got_it(
+    app: App, end: Callable[[Process], Awaitable[None]], tmp_path: Path
+) -> None:
+    async with town(tmp_path, app) as there:
+        there.dify.troubles.append(Trouble("POST /v1/form/", Hang()))
+        async with there.bot() as process:
+            await there.send("form")
+            card = await there.card()
+            await there.platform.click(card, PRESS, user=ANN)
+            await there.until(lambda: there.handed_in)
+            await end(process)
+        assert there.sight.spinning, "the form waits no more"
+        async with there.bot():
+            await there.until(lambda: form_shown(card) and EN.form_kept in card.content)
+            await there.platform.click(card, PRESS, user=ANN)
+            await there.settled()
+        there.judge(approved(ANN))
+        assert there.handed_in == 2
+
+
+@pytest.mark.parametrize("app", ["advanced-chat", "workflow"])
+async def test_a_form_on_its_way_at_a_kill_is_followed_where_dify_has_it(app: App, tmp_path: Path) -> None:
+    async with town(tmp_path, app) as there:
+        there.dify.troubles.append(Trouble("POST /v1/form/", Hang(), done=True))
+        async with there.bot() as process:
+            await there.send("form")
+            await there.platform.click(await there.card(), PRESS, user=ANN)
+            await there.until(lambda: there.handed_in)
+            await kill(process)
+        async with there.bot():
+            await there.settled()
+        there.judge(approved(ANN))
+        assert there.handed_in == 1
+
+
+@pytest.mark.parametrize("app", ["advanced-chat", "workflow"])
+async def test_a_form_whose_time_ends_while_no_bot_runs_is_followed_by_the_next(app: App, tmp_path: Path) -> None:
+    async with town(tmp_path, app) as there:
+        there.dify.default = asks(ANN, expires_in=8.0, late=bought(ANN, cps=SPEED))
+        async with there.bot() as process:
+            await there.send("form")
+            await there.until(lambda: any(run.status == "paused" for run in there.dify.runs.values()))
+            await kill(process)
+        await there.until(lambda: all(run.status == "succeeded" for run in there.dify.runs.values()))
+        async with there.bot():
+            await there.settled()
+        there.judge(approved(ANN))
+        assert there.handed_in == 0
 
 
 @pytest.mark.parametrize("end", [kill, leave])

@@ -53,6 +53,9 @@ class Answers:
     ) -> AsyncGenerator[events.Event]:
         raise NotImplementedError
 
+    async def waits_for(self, form: events.FormRequested) -> bool:
+        raise NotImplementedError
+
     def catch_up(
         self, form: events.FormRequested, ids: events.Identified, whose: str
     ) -> AsyncGenerator[events.Event]:
