@@ -1,6 +1,7 @@
 """A form is filled in by buttons and by words."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -89,6 +90,25 @@ def test_a_default_is_a_value() -> None:
     reply = FormReply(FormRequested("", "", (field,), ACTIONS, "token"), EN)
     reply.press("form:yes")
     assert (reply.action, reply.values) == ("yes", {"note": "none"})
+
+
+def test_a_form_that_is_shown_again_begins_with_what_was_filled_in() -> None:
+    reply = form("to", "note")
+    reply.type("to: Bob\nnote:")
+    again = FormReply(reply.form, EN)
+    assert again.values == {"to": "Bob", "note": ""}
+    assert again.action == ""
+    again.press("form:yes")
+    assert again.action == "yes"
+
+
+def test_why_a_form_is_shown_again_is_said_until_somebody_answers() -> None:
+    pressed, typed = (FormReply(replace(form("note").form, remark="Once more, please."), EN) for _ in range(2))
+    assert pressed.markdown.split("\n\n")[-2] == pressed.form.remark == "Once more, please."
+    pressed.press("form:yes")
+    typed.type("by noon")
+    for reply in (pressed, typed):
+        assert "Once more" not in reply.markdown + reply.form.remark
 
 
 def test_the_form_says_what_is_missing_and_what_there_is_to_choose() -> None:

@@ -24,6 +24,7 @@ from cardbot.events import Event, FormRequested, Identified, RunFinished, RunPau
 from cardbot.playground.dify import FakeDify, Pause, Script
 from cardbot.playground.dify.script import Drop, Hang, Html, Refuse
 from cardbot.playground.dify.server import Trouble
+from cardbot.playground.dify.waiting import Form
 from cardbot.texts import EN
 from tests.dify.test_apps import pair
 from tests.dify.test_human_input import all_of, paused
@@ -62,6 +63,21 @@ async def ended(dify: FakeDify, status: str) -> None:
     (run,) = dify.runs.values()
     with anyio.fail_after(20):
         while run.status != status:  # noqa: ASYNC110 - the simulator announces nothing
+            await anyio.sleep(0.01)
+
+
+def form_at(dify: FakeDify) -> Form:
+    """The last form that the simulator waits for."""
+    (run,) = dify.runs.values()
+    assert run.message
+    return run.message.forms[-1]
+
+
+async def heard(dify: FakeDify) -> None:
+    """Until somebody listens to the only run."""
+    (run_id,) = dify.runs
+    with anyio.fail_after(20):
+        while not dify._human._waiting.listeners(run_id)._queues:  # noqa: ASYNC110 - the simulator announces nothing
             await anyio.sleep(0.01)
 
 
@@ -183,13 +199,12 @@ async def test_a_form_that_is_open_waits(app: Any) -> None:
 
 
 @pytest.mark.parametrize("app", APPS)
-async def test_a_run_that_somebody_else_lets_go_on_is_followed_from_its_first_word(app: Any) -> None:
+async def test_a_run_that_somebody_else_lets_go_on_is_followed_to_its_end(app: Any) -> None:
     async with pair(app) as (dify, client):
         dify.default = Script("Draft.", pause=Pause(Script(" Bought.", cps=100), picked_up=0.5))
         answer = await paused(client)
         await somebody_else(dify, form_of(answer), "approve")
         events = await caught_up(client, answer)
-    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == " Bought."
     assert folded(answer, events).text == "Draft. Bought."
 
 
@@ -229,6 +244,16 @@ async def test_the_next_form_of_a_run_that_waits_again_is_found() -> None:
         after = folded(answer, await caught_up(client, answer))
     assert form_of(after).content == "Please sign."
     assert (after.text, after.outcome) == ("Draft. Approved.", Outcome.PAUSED)
+
+
+async def test_the_next_form_is_found_though_the_run_waited_for_it_before_anybody_listened() -> None:
+    second = Pause(Script("Signed."), content="Please sign.", actions=("sign",))
+    async with pair("advanced-chat", ping_every=0.1) as (dify, client):
+        dify.default = Script("Draft.", pause=Pause(Script(" Approved.", pause=second), picked_up=0.0))
+        dify.slow_to_listen = 1.0
+        answer = await paused(client)
+        events = await all_of(client.go_on(form_of(answer), "approve", {}, answer.ids, "ada"))
+    assert form_of(folded(answer, events)).content == "Please sign."
 
 
 @pytest.mark.parametrize("answer_of_events", [Html(502), Drop("reset"), Refuse(404, "not_found", "Run not found")])
@@ -277,11 +302,19 @@ async def test_an_unknown_form_is_a_refusal_at_once() -> None:
 
 @pytest.mark.parametrize("app", APPS)
 async def test_the_branch_of_a_late_form_is_followed_from_its_first_word(app: Any) -> None:
-    async with pair(app) as (dify, client):
-        late = Script(" Nobody came.", cps=200)
-        dify.default = Script("Draft.", pause=Pause(late=late, expires_in=-1, looked_for=2.0))
+    async with pair(app, ping_every=0.1) as (dify, client):
+        pause = Pause(late=Script(" Nobody came.", cps=200), expires_in=-1, looked_for=1e6)
+        dify.default = Script("Draft.", pause=pause)
         answer = await paused(client)
-        events = await caught_up(client, answer)
+        events: list[Event] = []
+
+        async def follow() -> None:
+            events.extend(await caught_up(client, answer))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(follow)
+            await heard(dify)
+            dify._human.end_its_time(form_at(dify))
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == " Nobody came."
     assert folded(answer, events, late="Buy it?").markdown == "Draft. Nobody came."
 

@@ -152,6 +152,22 @@ async def test_a_form_that_was_handed_in_is_not_waited_for() -> None:
 
 
 @in_virtual_time
+async def test_a_run_that_goes_on_without_its_form_is_not_taken_for_one_that_waits() -> None:
+    """Its time was over: the form was never handed in, and the message is `paused` until the run has ended."""
+    whole = StoredMessage("m-1", "hi", "So far, so late", "normal", "", forms=(FORM,))
+    events = await found(FLOW, Dify([WAITS, WAITS, whole], [None]))
+    told = [event for event in events if not isinstance(event, Waiting)]
+    assert told == [TextReplaced("So far, so late"), MessageEnded()]
+
+
+@in_virtual_time
+async def test_a_run_that_was_stopped_while_it_waited_does_not_wait_any_more() -> None:
+    """Its message stays `paused` for ever."""
+    stopped = RunFinished("stopped", "Human input global timeout at node hi")
+    assert await found(FLOW, Dify([WAITS], [stopped])) == [stopped]
+
+
+@in_virtual_time
 async def test_a_workflow_is_found_by_its_run_alone() -> None:
     ids = Identified(workflow_run_id="w-1")
     assert (await found(ids, Dify(ending=[None, DONE])))[-2:] == [TextReplaced("Hello"), DONE]

@@ -29,7 +29,7 @@ from cardbot.texts import EN
 from tests.desk import CREATE, STREAM, UPDATE, WEBHOOK
 from tests.faults.judge import Ends, failure, owner, part, parts, whole
 
-App = Literal["chat", "advanced-chat"]
+App = Literal["chat", "advanced-chat", "workflow"]
 
 SPEED = 60.0
 """Characters per second at which the scripted Dify speaks. Our choice: an answer of two seconds has some frames."""

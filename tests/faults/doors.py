@@ -49,8 +49,10 @@ PRESS, APPROVE = "form:approve", "approve"
 BUTTONS_WITHIN = 120.0
 """Seconds for the buttons of a form to appear. After that its answer is typed."""
 
-Act = Literal["picture", "voice", "stop", "form"]
-"""A picture among words; a voice message alone; an answer that is stopped; a run that waits for a person."""
+Act = Literal["picture", "voice", "stop", "form", "late"]
+"""A picture among words; a voice message alone; an answer that is stopped; a run that waits for a person, who comes or
+is late.
+"""
 
 
 def bought(user: str, **changes: Any) -> Script:
@@ -378,10 +380,7 @@ OF_FORMS = [
     Door("502, twice", "form", approved(ASKER), (Trouble(_FORM, Html(502), times=2),), again=EN.form_kept),
     Door("hangs", "form", approved(ASKER), (Trouble(_FORM, Hang(), times=2),), again=EN.form_kept),
     Door("hangs, done", "form", approved(ASKER), (Trouble(_FORM, Hang(), done=True),)),
-    *(
-        Door(f"late: {name}", "form", ends, says=asks(ASKER, expires_in=-1, late=late))
-        for name, (late, ends) in _LATE.items()
-    ),
+    *(Door(name, "late", ends, says=asks(ASKER, expires_in=-1, late=late)) for name, (late, ends) in _LATE.items()),
     Door("lost", "form", approved(ASKER), (Trouble(_FORM, Drop("reset"), done=True),)),
     *(
         Door(f"events: {name}", "form", approved(ASKER), (Trouble(_EVENTS, answer, times=math.inf),))

@@ -89,9 +89,11 @@ def sights(platform: Platform, users: Iterable[str]) -> dict[str, Sight]:
 
 def questions(dify: FakeDify) -> list[tuple[str, float]]:
     """What Dify was asked, and when by the clock of its event loop."""
-    return [
-        (request.body["query"], request.time) for request in dify.requests if request.body and "query" in request.body
+    asked = [(one.body, one.body.get("inputs"), one.time) for one in dify.requests if one.body]
+    texts = [
+        (body.get("query") or (isinstance(inputs, dict) and inputs.get("query")), at) for body, inputs, at in asked
     ]
+    return [(text, at) for text, at in texts if text]
 
 
 def owner(card: Card) -> str:

@@ -68,9 +68,9 @@ class HumanInput:
 
     def _look_for(self, form: Form) -> None:
         """Look whether it was handed in, when its time is over."""
-        self._stage.later(form.expires_at - time.time() + form.pause.looked_for, partial(self._end_its_time, form))
+        self._stage.later(form.expires_at - time.time() + form.pause.looked_for, partial(self.end_its_time, form))
 
-    def _end_its_time(self, form: Form) -> None:
+    def end_its_time(self, form: Form) -> None:
         """Go on, or end. Read in the source (langgenius/dify: `human_input_timeout_tasks.py`, 2026-11): a run that is
         stopped tells its listeners nothing, and its message stays `paused`.
         """
