@@ -10,7 +10,7 @@ import pytest
 
 from cardbot.bot import Bot
 from cardbot.playground.dify import Pause, Script
-from cardbot.playground.dify.script import Html
+from cardbot.playground.dify.script import Drop, Html
 from cardbot.playground.dify.server import Trouble
 from cardbot.playground.platform.cards import Card, State
 from cardbot.recovery import BEAT_EVERY
@@ -178,6 +178,23 @@ async def test_a_form_that_dify_could_not_take_is_shown_again_and_taken_then(app
         submitted = [request.body or {} for request in there.dify.requests if request.path.startswith("/v1/form/")]
         assert submitted[-1] == {"inputs": {"note": "a red one"}, "action": "approve", "user": submitted[-1]["user"]}
         assert there.platform.violations == []
+
+
+async def test_a_form_that_dify_took_unheard_goes_on_without_another_press(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cardbot.pausing.LOOK_EVERY", 0.5)
+    async with desk(dify=asks()) as there:
+        there.dify.default = purchase()
+        there.dify.troubles += [
+            Trouble(r"POST /v1/form/human_input/", Drop("reset"), done=True),
+            Trouble(r"GET /v1/form/human_input/", Html(502), times=2),
+        ]
+        await there.platform.say("buy a boat")
+        card = await waiting(there)
+        await there.platform.click(card, "form:approve")
+        await there.ended(within=20)
+        assert card.content == "The boat costs 9. Bought."
+        handed_in = [one for one in there.dify.requests if one.path.startswith("/v1/form/") and one.method == "POST"]
+        assert len(handed_in) == 1
 
 
 async def test_a_form_that_was_handed_in_by_mail_goes_on_in_the_card() -> None:

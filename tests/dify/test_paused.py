@@ -139,8 +139,7 @@ async def test_a_dify_that_is_not_there_leaves_the_form_open() -> None:
     assert not error.value.sent
 
 
-async def test_a_form_that_dify_took_without_an_answer_is_not_handed_in_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cardbot.dify.connection.GET_TIMEOUT", 0.5)
+async def test_a_form_that_dify_took_without_an_answer_is_not_handed_in_again() -> None:
     async with pair("advanced-chat") as (dify, client):
         dify.default = Script("", pause=Pause(Script("Bought.")))
         dify.troubles.append(Trouble(FORM, BROKEN, done=True))
