@@ -102,8 +102,9 @@ async def gone_on(
     card.show(answer.markdown)
     await promise.hand_in(form)
     try:
-        async for event in events:
-            yield event
+        async with aclosing(events):
+            async for event in events:
+                yield event
     except FormRefused as exc:
         yield replace(form, remark=texts.form_refused.format(reason=exc.detail))
         yield RunPaused()
@@ -114,12 +115,14 @@ async def gone_on(
     except FormExpired:
         answer.expire(filled.content)
         card.show(answer.markdown)
-        async for event in _late(form, ids, user, desk, promise):
-            yield event
+        async with aclosing(_late(form, ids, user, desk, promise)) as events:
+            async for event in events:
+                yield event
     except FormTaken as taken:
         answer.go_on("")
-        async for event in _taken(taken, form, ids, user, desk, promise):
-            yield event
+        async with aclosing(_taken(taken, form, ids, user, desk, promise)) as events:
+            async for event in events:
+                yield event
 
 
 async def found_again(form: FormRequested, found: OpenReply, desk: Desk, promise: Promise) -> AsyncGenerator[Event]:
@@ -128,9 +131,11 @@ async def found_again(form: FormRequested, found: OpenReply, desk: Desk, promise
         yield form
         yield RunPaused()
         return
+    caught_up = _noted(desk.source.catch_up(form, found.ids, desk.user(found.incoming)), promise)
     try:
-        async for event in _noted(desk.source.catch_up(form, found.ids, desk.user(found.incoming)), promise):
-            yield event
+        async with aclosing(caught_up) as events:
+            async for event in events:
+                yield event
     except (FormWaits, *UNCERTAIN) as exc:
         log.info("form_found_open", message=found.incoming.message_id, error=str(exc))
         yield replace(form, remark=desk.texts.form_kept, uncertain=True)
@@ -140,8 +145,9 @@ async def found_again(form: FormRequested, found: OpenReply, desk: Desk, promise
 async def _late(form: FormRequested, ids: Identified, user: str, desk: Desk, promise: Promise) -> AsyncGenerator[Event]:
     """What Dify does when a form's time is over: it goes on along a branch of its own, or ends the run, or nothing."""
     try:
-        async for event in _noted(desk.source.catch_up(form, ids, user), promise):
-            yield event
+        async with aclosing(_noted(desk.source.catch_up(form, ids, user), promise)) as events:
+            async for event in events:
+                yield event
     except DifyError as exc:  # the card says by now that nobody answered in time
         log.info("form_expired", error=str(exc))
         yield RunPaused()
@@ -153,10 +159,11 @@ async def _taken(
     """What follows a form that somebody had handed in before, here with no answer of Dify's or in another way."""
     remarks = [Remark(desk.texts.form_taken)]
     try:
-        async for event in _noted(desk.source.catch_up(form, ids, user), promise):
-            if remarks and not isinstance(event, Waiting):
-                yield remarks.pop()
-            yield event
+        async with aclosing(_noted(desk.source.catch_up(form, ids, user), promise)) as events:
+            async for event in events:
+                if remarks and not isinstance(event, Waiting):
+                    yield remarks.pop()
+                yield event
     except (FormWaits, *UNCERTAIN) as exc:
         log.warning("form_taken_and_not_gone_on", error=str(exc))
         raise taken from exc

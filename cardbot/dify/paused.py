@@ -113,7 +113,7 @@ class Paused:
                         yield event
             except DifyError as exc:
                 log.warning("dify_run_not_followed", error=str(exc))
-            if run.told:
+            if run.told or await self._is_elsewhere(form, run):
                 break
             if anyio.current_time() + pause > deadline:
                 raise FormWaits("The form is closed, and its run has not gone on.")
