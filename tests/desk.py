@@ -19,9 +19,6 @@ STREAM = "PUT /v1.0/card/streaming"
 UPDATE = "PUT /v1.0/card/instances"
 WEBHOOK = "POST /robot/sendBySession"
 
-START = 40.0
-"""Seconds until the bot is connected. Our choice: dozens start at once on few and busy cores."""
-
 
 @dataclass(frozen=True)
 class Desk:
@@ -82,6 +79,6 @@ async def desk(
         async with anyio.create_task_group() as tasks:
             chosen = Settings.of(values)
             tasks.start_soon(Bot(chosen).run, leave)
-            await there.wait_for(lambda: there.connections, timeout=START)
+            await there.connected()
             yield Desk(there, brain, leave, chosen)
             leave.set()

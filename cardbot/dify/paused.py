@@ -168,7 +168,9 @@ class Paused:
     # The run.
 
     async def _run(self, ids: events.Identified, user: str) -> _Run:
-        run = _Run(ids, user, EventReader(outputs=await self._outputs(), ids=ids), Ending())
+        run = _Run(
+            ids, user, EventReader(outputs=await self._outputs(), ids=ids, base=self._connection.address), Ending()
+        )
         run.ending.saw(ids)
         return run
 

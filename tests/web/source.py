@@ -56,9 +56,7 @@ class Answers:
     async def waits_for(self, form: events.FormRequested) -> bool:
         raise NotImplementedError
 
-    def catch_up(
-        self, form: events.FormRequested, ids: events.Identified, whose: str
-    ) -> AsyncGenerator[events.Event]:
+    def catch_up(self, form: events.FormRequested, ids: events.Identified, whose: str) -> AsyncGenerator[events.Event]:
         raise NotImplementedError
 
     async def transcribe(self, file: Download, whose: str) -> str:
