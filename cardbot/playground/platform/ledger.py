@@ -9,6 +9,9 @@ from typing import Literal
 from cardbot.playground.platform.endpoint import Json
 from cardbot.playground.platform.pushes import Message
 
+PATIENCE = 30.0
+"""Seconds until a wait is given up. Our choice: a bot reacts in far less, even on a busy machine."""
+
 
 @dataclass(slots=True, eq=False)
 class Call:
@@ -68,7 +71,7 @@ class Ledger:
         """Return when something is recorded next."""
         await self._changed.wait()
 
-    async def wait_for(self, condition: Callable[[], object], *, seconds: float) -> None:
+    async def wait_for(self, condition: Callable[[], object], *, seconds: float = PATIENCE) -> None:
         """Return once `condition` holds; it is tried whenever something was recorded. Raises TimeoutError."""
         try:
             async with asyncio.timeout(seconds):

@@ -9,6 +9,7 @@ import pytest
 
 from cardbot.playground.platform import Platform
 from cardbot.playground.platform.endpoint import Json
+from cardbot.playground.platform.people import People
 from cardbot.playground.web import playground
 from tests.patience import SOON
 from tests.playground.web.bot_buttons import button, set_buttons
@@ -21,14 +22,14 @@ pytestmark = pytest.mark.anyio
 def pushed(monkeypatch: pytest.MonkeyPatch) -> list[Json]:
     """The data of each message that the platform pushes. It has no other way out of a running playground."""
     seen: list[Json] = []
-    push = Platform.push
+    push = People.push
 
-    async def noted(self: Platform, data: Json) -> object:
+    async def noted(self: People, data: Json) -> object:
         message = await push(self, data)
         seen.append(message.data)
         return message
 
-    monkeypatch.setattr(Platform, "push", noted)
+    monkeypatch.setattr(People, "push", noted)
     return seen
 
 
