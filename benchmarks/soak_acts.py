@@ -9,7 +9,7 @@ from typing import Literal
 
 import anyio
 
-from cardbot.playground.dify.server import Answer
+from cardbot.playground.dify.faults import Answer
 from cardbot.playground.platform import Platform
 from cardbot.playground.platform.cards import Card
 from cardbot.playground.platform.endpoint import Json

@@ -17,7 +17,7 @@ from anyio.abc import Process
 from benchmarks.soak_acts import Deed, own
 from benchmarks.soak_troubles import CUT, ELSE, EVERYBODY, ONE_MESSAGE, SQUEEZE, of_what, takes
 from cardbot.playground.dify import FakeDify
-from cardbot.playground.dify.server import Answer
+from cardbot.playground.dify.faults import Answer
 from cardbot.playground.platform import Platform
 from cardbot.playground.platform.cards import Card
 from cardbot.playground.platform.endpoint import Json

@@ -27,8 +27,8 @@ from cardbot.events import (
 )
 from cardbot.messages import Question
 from cardbot.playground.dify import Pause, Script
+from cardbot.playground.dify.faults import Trouble
 from cardbot.playground.dify.script import Drop
-from cardbot.playground.dify.server import Trouble
 from cardbot.playground.http import LoopbackServer, Request, Response
 from cardbot.texts import EN
 from tests.dify.recordings import steps

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import anyio
 
+from cardbot.playground.dify.faults import Answer
 from cardbot.playground.dify.script import Drop, Hang, Html, Refuse, Script
-from cardbot.playground.dify.server import Answer
 from cardbot.playground.platform import Platform
 from cardbot.playground.platform.endpoint import Json
 from cardbot.playground.platform.faults import (

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from cardbot.playground.dify import Pause, Script
+from cardbot.playground.dify.faults import Trouble
 from cardbot.playground.dify.script import Drop, Hang, Html, Refuse
-from cardbot.playground.dify.server import Trouble
 from cardbot.playground.platform import TEMPLATE_ID, Platform, contents
 from cardbot.playground.platform.cards import Card, State
 from cardbot.playground.platform.downloads import Delivery

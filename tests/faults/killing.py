@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 
 from cardbot.playground.dify import FakeDify
-from cardbot.playground.dify.server import Answer
+from cardbot.playground.dify.faults import Answer
 from cardbot.playground.platform import Platform
 from cardbot.playground.platform.faults import SlowAnswer
 from cardbot.playground.platform.pushes import Message

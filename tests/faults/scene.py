@@ -7,7 +7,7 @@ from typing import Literal
 
 import anyio
 
-from cardbot.playground.dify.server import Answer
+from cardbot.playground.dify.faults import Answer
 from cardbot.playground.platform import TEMPLATE_ID, Platform
 from tests.desk import Desk, desk
 from tests.faults.catalogue import NO_CARD, App, Blow, OfCalls, OfDify, Trouble, answer_to, script

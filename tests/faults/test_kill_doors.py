@@ -11,8 +11,8 @@ import pytest
 from anyio.abc import Process
 
 from cardbot.playground.dify import FakeDify, Script
+from cardbot.playground.dify.faults import Trouble
 from cardbot.playground.dify.script import Hang
-from cardbot.playground.dify.server import Trouble
 from cardbot.playground.platform import Platform
 from cardbot.playground.platform.cards import Card
 from cardbot.playground.platform.downloads import Delivery

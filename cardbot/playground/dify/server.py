@@ -1,95 +1,29 @@
 """A scripted Dify: its service API on the loopback interface, answering what it is told to answer."""
 
 import asyncio
-import re
-import time
-import uuid
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
-from cardbot.playground.dify.answers import Stage, failed_early, play_again, silence
+from cardbot.playground.dify import faults, files
+from cardbot.playground.dify.answers import Stage, play_again
 from cardbot.playground.dify.beats import LINGER, PING_EVERY
-from cardbot.playground.dify.checks import (
-    CHAT_APPS,
-    Refused,
-    authorize,
-    check_question,
-    is_streaming,
-    json_body,
-    require_app,
-    user_of,
-)
-from cardbot.playground.dify.events import Turn
-from cardbot.playground.dify.files import Upload, check_attached, recording, uploaded
+from cardbot.playground.dify.checks import CHAT_APPS, Refused, authorize, json_body, require_app, user_of
+from cardbot.playground.dify.faults import Answer, Trouble
+from cardbot.playground.dify.files import Upload
 from cardbot.playground.dify.history import History
 from cardbot.playground.dify.human import HumanInput
-from cardbot.playground.dify.inputs import taken
+from cardbot.playground.dify.profile import Profile
+from cardbot.playground.dify.questions import PATHS, Questions
 from cardbot.playground.dify.release import RELEASES, App, Json
 from cardbot.playground.dify.replay import Recording, Replay, load
-from cardbot.playground.dify.script import Drop, Hang, Html, Refuse, Script
+from cardbot.playground.dify.responses import Responses
+from cardbot.playground.dify.script import Script
 from cardbot.playground.dify.store import Conversation, Run
-from cardbot.playground.http import Cut, Headers, LoopbackServer, Request, Reset, Response, Stream
-
-HTML_404 = (
-    b"<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n<p>The requested URL was not "
-    b"found on the server.</p>\n"
-)
-
-Answer = Script | Refuse | Html | Hang | Drop | Replay
-
-
-@dataclass(slots=True)
-class Trouble:
-    """What becomes of requests that are no questions, such as an upload or a stop.
-
-    Args:
-        path: A regular expression for `METHOD path`, found at its beginning.
-        answer: What is answered instead.
-        times: So many requests meet it.
-        done: Whether the request has its effect all the same.
-    """
-
-    path: str
-    answer: Refuse | Html | Hang | Drop
-    times: float = 1
-    done: bool = False
-
-
-_QUESTIONS: dict[str, tuple[App, ...]] = {
-    "/v1/chat-messages": CHAT_APPS,
-    "/v1/completion-messages": ("completion",),
-    "/v1/workflows/run": ("workflow",),
-}
-"""The paths that start an answer, with the apps that answer there."""
-
-
-_OFF = {"enabled": False}
-
-_PARAMETERS: Json = {
-    "opening_statement": "",
-    "suggested_questions": [],
-    "suggested_questions_after_answer": _OFF,
-    "speech_to_text": _OFF,
-    "text_to_speech": {**_OFF, "voice": "", "language": ""},
-    "retriever_resource": {"enabled": True},
-    "annotation_reply": _OFF,
-    "more_like_this": _OFF,
-    "user_input_form": [],
-    "sensitive_word_avoidance": {**_OFF, "type": "", "configs": []},
-    "file_upload": {**_OFF, "number_limits": 3},
-    "system_parameters": {
-        "image_file_size_limit": 10,
-        "video_file_size_limit": 100,
-        "audio_file_size_limit": 50,
-        "file_size_limit": 15,
-        "workflow_file_upload_limit": 10,
-    },
-}
-"""What `GET /parameters` says: an app without inputs, files or extras."""
+from cardbot.playground.http import LoopbackServer, Request, Response, Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +80,7 @@ class FakeDify:
         self.about_files: Callable[[str, Sequence[Upload]], Answer] | None = None
         """Answers questions that come with files, in place of `default`; None: `default` does."""
         self.requests: list[Recorded] = []
-        self.files: list[Upload] = []
+        self.files: Final[list[Upload]] = []
         self.troubles: list[Trouble] = []
         """What goes wrong with the next requests; the first that fits, and has times left, counts."""
         self.slow_to_listen = 0.0
@@ -156,15 +90,23 @@ class FakeDify:
         self.heard: list[bytes] = []
         """Recordings that were to become text; `transcript` is what they become, or says it."""
         self.transcript: str | Callable[[bytes], str] = "What is the weather?"
-        self._file_upload = file_upload
-        self._listens = speech_to_text
-        self._history = History(app, self.release)
         self._api_key = api_key
-        self._max_active = max_active
-        self._app_id = str(uuid.uuid4())
+        self._profile = Profile(
+            app=app, release=self.release, inputs=tuple(inputs), file_upload=file_upload, listens=speech_to_text
+        )
+        self._responses = Responses(self.release)
+        self._history = History(app, self.release)
         self._stage = Stage(ping_every=ping_every, linger=linger)
-        self._inputs = list(inputs)
         self._human = HumanInput(app, self.release, self._history, self._stage, ping_every=ping_every)
+        self._questions = Questions(
+            self._profile,
+            history=self._history,
+            stage=self._stage,
+            human=self._human,
+            uploads=self.files,
+            max_active=max_active,
+            choose=self._next_answer,
+        )
         self._recorded: defaultdict[tuple[str, str], deque[Recording]] = defaultdict(deque)
         self._server = LoopbackServer(self._handle, port)
 
@@ -200,7 +142,7 @@ class FakeDify:
         for path in await asyncio.to_thread(lambda: sorted(Path(folder).glob("[0-9]*.json"))):
             replay = Replay(path, speed)
             recording = await asyncio.to_thread(load, replay)
-            if recording.method == "POST" and recording.target in _QUESTIONS:
+            if recording.method == "POST" and recording.target in PATHS:
                 self.answers.append(replay)
             else:
                 self._recorded[recording.method, recording.target].append(recording)
@@ -227,7 +169,7 @@ class FakeDify:
         try:
             return await self._route(request)
         except Refused as refused:
-            return self._refusal(refused)
+            return self._responses.refusal(refused)
 
     async def _route(self, request: Request) -> Response | Stream:
         recordings = self._recorded.get((request.method, request.path))
@@ -235,29 +177,21 @@ class FakeDify:
             return await play_again(recordings.popleft())
         endpoint = self._endpoint(request)
         if endpoint is None:
-            return Response(404, HTML_404, self._headers("text/html; charset=utf-8"))
+            return self._responses.no_such_path()
         authorize(request, self._api_key)
-        trouble = self._trouble(request)
+        trouble = faults.take(self.troubles, request)
         if trouble and not trouble.done:
-            return await self._other(trouble.answer)
+            return await faults.suffer(trouble.answer)
         answer = endpoint()
         response = answer if isinstance(answer, Response) else await answer
-        return await self._other(trouble.answer) if trouble else response
-
-    def _trouble(self, request: Request) -> Trouble | None:
-        line = f"{request.method} {request.path}"
-        for trouble in self.troubles:
-            if trouble.times > 0 and re.match(trouble.path, line):
-                trouble.times -= 1
-                return trouble
-        return None
+        return await faults.suffer(trouble.answer) if trouble else response
 
     def _endpoint(self, request: Request) -> Callable[[], Response | Awaitable[Response | Stream]] | None:
         path, query = request.path, request.query
         match request.method, path.split("/")[1:]:
-            case "POST", _ if path in _QUESTIONS:
+            case "POST", _ if path in PATHS:
                 return lambda: self._question(request)
-            case _, _ if path in _QUESTIONS:
+            case _, _ if path in PATHS:
                 raise Refused(405, "method_not_allowed", "The method is not allowed for the requested URL.")
             case "POST", ["v1", "chat-messages" | "completion-messages" as kind, task, "stop"]:
                 return lambda: self._stop(request, kind, task)
@@ -268,68 +202,33 @@ class FakeDify:
             case "POST", ["v1", "audio-to-text"]:
                 return lambda: self._transcribe(request)
             case "GET", ["v1", "messages"]:
-                return lambda: self._json(self._history.messages(query, path))
+                return lambda: self._responses.json(self._history.messages(query, path))
             case "GET", ["v1", "conversations"]:
-                return lambda: self._json(self._history.listed(query, path))
+                return lambda: self._responses.json(self._history.listed(query, path))
             case "DELETE", ["v1", "conversations", conversation]:
                 return lambda: self._delete(request, conversation)
             case "GET", ["v1", "workflows", "run", run]:
-                return lambda: self._json(self._history.run(run, path))
+                return lambda: self._responses.json(self._history.run(run, path))
             case "GET", ["v1", "form", "human_input", token] if self.release.queued:
-                return lambda: self._json(self._human.form(token, path))
+                return lambda: self._responses.json(self._human.form(token, path))
             case "POST", ["v1", "form", "human_input", token] if self.release.queued:
-                return lambda: self._json(self._human.hand_in(token, json_body(request), path))
+                return lambda: self._responses.json(self._human.hand_in(token, json_body(request), path))
             case "GET", ["v1", "workflow", run, "events"] if self.release.queued:
                 return lambda: self._follow(run, request)
             case "GET", ["v1", "info"]:
-                return lambda: self._json(self._info())
+                return lambda: self._responses.json(self._profile.info())
             case "GET", ["v1", "parameters"]:
-                return lambda: self._json(self._parameters())
+                return lambda: self._responses.json(self._profile.parameters())
             case _:
                 return None
 
-    # Questions and their answers.
+    # What is served.
 
     async def _question(self, request: Request) -> Response | Stream:
-        if self.answers and not isinstance(self.answers[0], Script):
-            return await self._other(self.answers.popleft())
-        body = json_body(request)
-        user = user_of(body)
-        require_app(self.app, _QUESTIONS[request.path])
-        check_question(body, request.path, self.release)
-        streaming = is_streaming(body, self.app)
-        if self._max_active is not None and self._stage.active >= self._max_active:
-            whose = "" if self.release.old_json else f"for {self._app_id} "
-            text = f"The current maximum concurrent requests allowed {whose}is {self._max_active}."
-            raise Refused(400, "invalid_param", f"Too many requests. Please try again later. {text}")
-        try:
-            conversation = self._history.conversation(body, user, request.path)
-            given = body["inputs"] if isinstance(body["inputs"], dict) else {}
-            body = {**body, "inputs": taken(given, self._inputs)}
-            if self._file_upload and self._file_upload.get("enabled"):  # elsewhere files are dropped without a word
-                check_attached(body, user, self.files, self._file_upload, self.release)
-        except Refused as refused:
-            if not (streaming and self.release.queued and self.app in ("advanced-chat", "workflow")):
-                raise
-            # The relay has answered 200 before the worker finds out; of a lost conversation it has no words.
-            turn = self._turn(body, user, Conversation("", user, 0))
-            words = "" if refused.refuse.status == 404 else refused.refuse.message
-            return Stream(200, self._sse(), failed_early(turn, words))
-        turn = self._turn(body, user, conversation)
-        answer = self._next_answer(turn.query, self._attached(body))
-        if not isinstance(answer, Script):
-            return await self._other(answer)
-        message, run = self._history.begin(turn, conversation)
-        performance = self._human.performance(answer, turn, message, run)
-        if streaming:
-            return Stream(200, self._sse(), await self._stage.stream(performance))
-        value = await self._stage.block(performance)
-        kind = "application/json" if self.release.old_json else "application/json; charset=utf-8"
-        return Response(200, self.release.blocking(value), self._headers(kind))
-
-    def _attached(self, body: Json) -> list[Upload]:
-        named = [item.get("upload_file_id") for item in body.get("files") or [] if isinstance(item, dict)]
-        return [upload for upload in self.files if upload.id in named]
+        if self.answers and not isinstance(answer := self.answers[0], Script):  # whatever was asked
+            del self.answers[0]
+            return await faults.suffer(answer)
+        return await self._questions.ask(request)
 
     def _next_answer(self, query: str, attached: Sequence[Upload]) -> Answer:
         if self.answers:
@@ -338,93 +237,29 @@ class FakeDify:
             return self.about_files(query, attached)
         return self.default(query) if callable(self.default) else self.default
 
-    def _turn(self, body: Json, user: str, conversation: Conversation) -> Turn:
-        inputs: Json = body["inputs"] if isinstance(body["inputs"], dict) else {}
-        asked = [inputs.get("query"), body.get("query"), *(text for text in inputs.values() if isinstance(text, str))]
-        query = body.get("query") if self.app in CHAT_APPS else next((text for text in asked if text), "")
-        return Turn(
-            release=self.release,
-            app=self.app,
-            user=user,
-            query=str(query or "").replace("\0", ""),
-            inputs=inputs,
-            conversation_id=conversation.id,
-            message_id=str(uuid.uuid4()),
-            task_id=str(uuid.uuid4()),
-            run_id=str(uuid.uuid4()),
-            workflow_id=self._app_id,
-            created_at=int(time.time()),
-            number=len(conversation.messages) + 1,
-        )
-
-    async def _other(self, answer: Answer) -> Response | Stream:
-        match answer:
-            case Refuse(status, code, message):
-                raise Refused(status, code, message)
-            case Html(status):
-                page = f"<html>\r\n<head><title>{status}</title></head>\r\n<body>nginx</body>\r\n</html>\r\n"
-                return Response(status, page.encode(), (("Content-Type", "text/html"),))
-            case Drop(how):
-                raise Cut if how == "cut" else Reset
-            case Replay():
-                return await play_again(await asyncio.to_thread(load, answer))
-            case _:
-                return await silence()
-
     def _stop(self, request: Request, kind: str, task: str) -> Response:
         user = user_of(json_body(request))
         apps = {"chat-messages": CHAT_APPS, "completion-messages": ("completion",), "workflows": ("workflow",)}
         require_app(self.app, apps[kind])
         # "success" for unknown tasks and other users too; only a workflow's user is not compared. seen: all releases.
         self._stage.stop(task, None if kind == "workflows" else user)
-        return self._json({"result": "success"})
+        return self._responses.json({"result": "success"})
 
     async def _follow(self, run: str, request: Request) -> Stream:
         await asyncio.sleep(self.slow_to_listen)
-        headers = (*self._sse(), ("Cache-Control", "no-cache"))
-        return Stream(200, headers, self._human.follow(run, request.query))
+        told = self._human.follow(run, request.query)
+        return self._responses.streamed(told, more=(("Cache-Control", "no-cache"),))
 
     def _upload(self, request: Request) -> Response:
-        upload = uploaded(request, self.release, blocked=self.blocked_extensions)
+        upload = files.uploaded(request, self.release, blocked=self.blocked_extensions)
         self.files.append(upload)
-        return Response(201, self.release.body(upload.row()), self._headers("application/json"))
+        return self._responses.json(upload.row(), 201)
 
     def _transcribe(self, request: Request) -> Response:
-        heard = recording(request, listens=self._listens)
+        heard = files.recording(request, listens=self._profile.listens)
         self.heard.append(heard)
-        return self._json({"text": self.transcript(heard) if callable(self.transcript) else self.transcript})
+        return self._responses.json({"text": self.transcript(heard) if callable(self.transcript) else self.transcript})
 
     def _delete(self, request: Request, conversation: str) -> Response:
         self._history.delete(conversation, user_of(json_body(request)), request.path)
-        if self.release.old_json:
-            return self._json({"result": "success"})
-        return Response(204, headers=self._headers("application/json"))
-
-    def _parameters(self) -> Json:
-        return {
-            **_PARAMETERS,
-            "user_input_form": list(self._inputs),
-            "speech_to_text": {"enabled": self._listens},
-            "file_upload": self._file_upload or _PARAMETERS["file_upload"],
-        }
-
-    def _info(self) -> Json:
-        info: Json = {"name": "Playground", "description": "", "tags": []}
-        return info if self.release.old_json else {**info, "mode": self.app, "author_name": "Playground"}
-
-    # Responses.
-
-    def _json(self, value: object) -> Response:
-        return Response(200, self.release.body(value), self._headers("application/json"))
-
-    def _refusal(self, refused: Refused) -> Response:
-        headers = self._headers("application/json")
-        if refused.refuse.status == 401 and not self.release.old_json:
-            headers = (*headers, ("WWW-Authenticate", 'Bearer realm="api"'))
-        return Response(refused.refuse.status, self.release.body(refused.body()), headers)
-
-    def _sse(self) -> Headers:
-        return self._headers("text/event-stream; charset=utf-8")
-
-    def _headers(self, kind: str) -> Headers:
-        return (("Content-Type", kind), ("X-Version", self.release.version), ("X-Env", "PRODUCTION"))
+        return self._responses.deleted()
