@@ -9,19 +9,17 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-import anyio
 import httpx
 from alibabacloud_dingtalk.card_1_0 import models as card_models
-from alibabacloud_dingtalk.oauth2_1_0 import models as oauth_models
 from alibabacloud_dingtalk.robot_1_0 import models as robot_models
 from alibabacloud_tea_util.models import RuntimeOptions
 
 from cardbot.dingtalk import robot
+from cardbot.dingtalk.access_token import AccessToken
 from cardbot.dingtalk.hosts import endpoint_at
 from cardbot.dingtalk.sdk import TIMEOUT, CardClient, OAuthClient, RobotClient, pooled_client, was_never_sent
 from cardbot.errors import (
     DingTalkUnreachable,
-    InvalidCredentials,
     InvalidToken,
     NotDelivered,
     PermissionDenied,
@@ -31,11 +29,6 @@ from cardbot.errors import (
 from cardbot.harmless import harmless
 
 DEFAULT_ENDPOINT = "https://api.dingtalk.com"
-
-RENEW_BEFORE = 300.0
-"""Seconds before its end at which a token is replaced. Our choice: longer than any call takes; DingTalk gives 7200 s
-and hands out the same token, prolonged, while it is valid (documented: open.dingtalk.com
-obtain-the-access_token-of-an-internal-app, read 2026-11)."""
 
 USER_ID: Final = 1
 """`userIdType`: people are named by their staff id, here and in callbacks. Documented: create-and-deliver-cards."""
@@ -94,13 +87,6 @@ class Frame:
     """The card has failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    value: str = field(repr=False)
-    renew_at: float
-    """On anyio's clock."""
-
-
 class OpenApi:
     """DingTalk's API for one app. Use as `async with`; the connections are closed at the end."""
 
@@ -122,13 +108,12 @@ class OpenApi:
         self.http = pooled_client(self.endpoint, timeout=timeout)
         """The pooled client, for addresses that take no token: it carries none."""
         self._client_id = client_id
-        self._client_secret = client_secret
         self._robot_code = robot_code
         self._cards = CardClient(self.http, self.endpoint)
         self._robot = RobotClient(self.http, self.endpoint)
-        self._oauth = OAuthClient(self.http, self.endpoint)
-        self._token = _Token("", renew_at=float("-inf"))
-        self._token_lock = anyio.Lock()
+        self._token = AccessToken(
+            OAuthClient(self.http, self.endpoint), client_id=client_id, client_secret=client_secret
+        )
         self._billed = billed
 
     def __repr__(self) -> str:
@@ -145,11 +130,7 @@ class OpenApi:
 
     async def access_token(self) -> str:
         """The current access token. However many ask at once, it is fetched once."""
-        if anyio.current_time() >= self._token.renew_at:
-            async with self._token_lock:
-                if anyio.current_time() >= self._token.renew_at:
-                    self._token = await self._fetch_token()
-        return self._token.value
+        return await self._token.current()
 
     async def create_and_deliver(self, card: NewCard) -> str:
         """Put a card into its chat; return the `carrierId` that quotes of it refer to, or an empty string.
@@ -236,14 +217,12 @@ class OpenApi:
 
     async def _authorised(self, call: Callable[[str], Awaitable[_T]]) -> _T:
         """Make a call with the access token; if that is refused, once more with a new one."""
-        token = await self.access_token()
+        token = await self._token.current()
         try:
             return await self._counted(call(token))
         except InvalidToken:
-            # Of many calls that find the token dead, the first drops it; the others find its successor.
-            if self._token.value == token:
-                self._token = _Token("", renew_at=float("-inf"))
-        return await self._counted(call(await self.access_token()))
+            self._token.drop(token)
+        return await self._counted(call(await self._token.current()))
 
     async def _counted(self, call: Awaitable[_T]) -> _T:
         """Make one call. DingTalk counts it unless its gateway turned it away or it never got there."""
@@ -259,19 +238,6 @@ class OpenApi:
         finally:
             if counts:
                 self._billed()
-
-    async def _fetch_token(self) -> _Token:
-        asked_at = anyio.current_time()
-        request = oauth_models.GetAccessTokenRequest(app_key=self._client_id, app_secret=self._client_secret)
-        try:
-            response = await self._oauth.get_access_token_with_options_async(request, {}, _RUNTIME)
-        except InvalidToken as exc:  # a bare 401, to a call that carries no token
-            raise InvalidCredentials(str(exc), status=exc.status, code=exc.code, request_id=exc.request_id) from exc
-        value, lifetime = response.body.access_token, response.body.expire_in
-        if not (isinstance(value, str) and value and isinstance(lifetime, int | float)):
-            raise DingTalkUnreachable("DingTalk's answer to POST /v1.0/oauth2/accessToken holds no access token.")
-        # A token with little time left is used for half of it, or each call would fetch another.
-        return _Token(value, renew_at=asked_at + lifetime - min(RENEW_BEFORE, lifetime / 2))
 
 
 def _card_request(card: NewCard, *, robot_code: str) -> Any:

@@ -236,7 +236,7 @@ async def test_token_is_renewed_five_minutes_before_its_end(
     server: Server, api: OpenApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("cardbot.dingtalk.openapi.anyio.current_time", lambda: now)
+    monkeypatch.setattr("cardbot.dingtalk.access_token.anyio.current_time", lambda: now)
     server.answers(
         TOKEN, answer({"accessToken": "old", "expireIn": 7200}), answer({"accessToken": "new", "expireIn": 7200})
     )
