@@ -7,8 +7,9 @@ import pytest
 
 from cardbot.errors import SettingsError
 from cardbot.forms import AssistantNames
+from cardbot.misspelt import PREFIXES, advice
 from cardbot.reading import OLDER_NAMES, environment, variables
-from cardbot.settings import PREFIXES, DifySettings, ServeSettings, Settings, advice
+from cardbot.settings import DifySettings, ServeSettings, Settings
 
 ROOT = Path(__file__).parent.parent
 ALL = {**variables(ServeSettings), **variables(Settings)}

@@ -83,7 +83,7 @@ def load(kind: "type[_V]", env_file: Path) -> "_V":
 
 
 def _checked(load: Callable[[], _T], env_file: Path) -> _T:
-    from cardbot.settings import advice, slips
+    from cardbot.misspelt import advice, slips
 
     if env_file != DEFAULT_ENV_FILE and not env_file.exists():
         stop(f"There is no file {env_file}.")
