@@ -13,7 +13,7 @@ from cardbot.budget import Budget
 from cardbot.counting import keep_count, save_count
 from cardbot.desk import Desk
 from cardbot.dify.client import DifyClient
-from cardbot.dify.concerns import concerns
+from cardbot.dify.introduction import introduce
 from cardbot.dingtalk.assistant_replies import AssistantReplies
 from cardbot.dingtalk.cards import CardWriter
 from cardbot.dingtalk.deliveries import Report
@@ -24,11 +24,11 @@ from cardbot.dingtalk.outbox import Outbox
 from cardbot.dingtalk.stream import Stream
 from cardbot.dingtalk.template import SHARED_TEMPLATE, Template
 from cardbot.dingtalk.webhook import Replies
-from cardbot.errors import CardbotError, DifyError
+from cardbot.errors import CardbotError
 from cardbot.inbox import Inbox
 from cardbot.pacing import Frames
 from cardbot.recovery import watch
-from cardbot.settings import PUBLIC_TEMPLATE, DifySettings, Settings
+from cardbot.settings import PUBLIC_TEMPLATE, Settings
 from cardbot.store import open_store
 from cardbot.texts import texts_in
 from cardbot.words import Words
@@ -99,7 +99,9 @@ class Bot:
                 desk.cards.share(processes)
                 desk.words.share(processes)
 
-            tasks.start_soon(_introduce, dify, settings)
+            tasks.start_soon(
+                partial(introduce, dify, template=settings.dify_inputs, system=settings.dify_system_prompt)
+            )
             tasks.start_soon(keep_count, self._budget, store)
             tasks.start_soon(desk.words.keep_collecting)
             tasks.start_soon(partial(watch, store, share, inbox.resume, leaving=leave.is_set))
@@ -159,22 +161,3 @@ class Bot:
             await leave.wait()
             tasks.cancel_scope.cancel()
         return refusal
-
-
-async def _introduce(dify: DifyClient, settings: DifySettings) -> None:
-    """Say which app answers, and what is wrong with it, before the first person asks."""
-    try:
-        app = await dify.app()
-    except DifyError as exc:
-        log.error(
-            "dify_not_ready",
-            error=str(exc),
-            remedy="ask it with `cardbot ask hello` (of several with --robot) to see what to change",
-        )
-        return
-    log.info("dify_ready", app=app.name, mode=app.mode, version=app.version)
-    for concern in concerns(app, dify.form, template=settings.dify_inputs, system=settings.dify_system_prompt):
-        if concern.fatal:
-            log.error(concern.event, problem=concern.sentence)
-        else:
-            log.warning(concern.event, problem=concern.sentence)

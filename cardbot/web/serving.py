@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 
 import anyio
 import structlog
@@ -12,8 +13,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from cardbot.dify.client import DifyClient
-from cardbot.dify.concerns import concerns
-from cardbot.errors import CardbotError, DifyError, SettingsError, StoreError
+from cardbot.dify.introduction import introduce
+from cardbot.errors import CardbotError, SettingsError, StoreError
 from cardbot.forms import is_loopback
 from cardbot.ports import Store
 from cardbot.recovery import BEAT_EVERY
@@ -94,7 +95,9 @@ async def serve(
         stack.callback(tasks.cancel_scope.cancel)
         tasks.start_soon(_live, store)
         for name, dify in clients.items():
-            tasks.start_soon(_introduce, name, dify, models[name].dify_system_prompt)
+            system = models[name].dify_system_prompt
+            # Of DIFY_INPUTS only what is the same for everybody: no message of DingTalk's is there to name the rest.
+            tasks.start_soon(partial(introduce, dify, template=dify.form.inputs, system=system, model=name))
         address = await stack.enter_async_context(
             served(apps, desk, Gate(settings.api_keys, settings.cors_origins), listener, drain=settings.drain_seconds)
         )
@@ -184,24 +187,3 @@ async def _live(store: Store) -> None:
         except StoreError as exc:
             log.error("life_not_shown", error=str(exc))
         await anyio.sleep(BEAT_EVERY)
-
-
-async def _introduce(name: str, dify: DifyClient, system: str) -> None:
-    """Say which app answers, or what is wrong with it, before the first question."""
-    try:
-        app = await dify.app()
-    except DifyError as exc:
-        log.error(
-            "dify_not_ready",
-            model=name,
-            error=str(exc),
-            remedy="ask it with `cardbot ask hello` (of several with --robot) to see what to change",
-        )
-        return
-    log.info("dify_ready", model=name, app=app.name, mode=app.mode, version=app.version)
-    # Of DIFY_INPUTS only what is the same for everybody: there is no message of DingTalk's that the rest could name.
-    for concern in concerns(app, dify.form, template=dify.form.inputs, system=system):
-        if concern.fatal:
-            log.error(concern.event, model=name, problem=concern.sentence)
-        else:
-            log.warning(concern.event, model=name, problem=concern.sentence)
