@@ -1,5 +1,6 @@
 """`cardbot run`, `cardbot serve`: what runs until it is told to end."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,7 +8,7 @@ import anyio
 import typer
 
 from cardbot.cli.options import DEFAULT_CONFIG, DEFAULT_ENV_FILE, ConfigFile, EnvFile, configuration, is_given, load
-from cardbot.cli.terminal import on_signals, run_async, stop
+from cardbot.cli.terminal import run_until_told, stop
 
 if TYPE_CHECKING:
     from cardbot.settings import DifySettings
@@ -25,14 +26,7 @@ def run(env_file: EnvFile = DEFAULT_ENV_FILE, config: ConfigFile = DEFAULT_CONFI
     set_up(robots[0].settings.log_level)
     settle()
 
-    async def until_told() -> None:
-        leave = anyio.Event()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(on_signals, leave)
-            await fleet.run(robots, leave)
-            tasks.cancel_scope.cancel()
-
-    run_async(until_told)
+    run_until_told(partial(fleet.run, robots))
 
 
 def serve(
@@ -57,16 +51,12 @@ def serve(
     set_up(next(iter(models.values())).log_level)
     settle()
 
-    async def until_told() -> None:
-        leave = anyio.Event()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(on_signals, leave)
-            async with served(models, settings, host=host, port=port) as address:
-                print(f"{address}/v1", flush=True)
-                await leave.wait()
-            tasks.cancel_scope.cancel()
+    async def front(leave: anyio.Event) -> None:
+        async with served(models, settings, host=host, port=port) as address:
+            print(f"{address}/v1", flush=True)
+            await leave.wait()
 
-    run_async(until_told)
+    run_until_told(front)
 
 
 def _models(name: str, config: Path, env_file: Path) -> "dict[str, DifySettings]":

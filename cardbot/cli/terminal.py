@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NoReturn, TypeVar
 
 import anyio
@@ -20,7 +20,7 @@ _console = Console(stderr=True, highlight=False)
 _E = TypeVar("_E", bound=Exception)
 
 
-async def on_signals(leave: anyio.Event) -> None:
+async def _on_signals(leave: anyio.Event) -> None:
     """The first signal asks to leave; a second one means at once."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
@@ -48,6 +48,19 @@ def run_async(main: Callable[[], object], *, explain: Callable[[DifyError], str]
         raise typer.Exit(130) from None
     except* BrokenPipeError:
         _reader_left()
+
+
+def run_until_told(work: Callable[[anyio.Event], Awaitable[object]]) -> None:
+    """Run what ends after its event is set, as SIGTERM and Ctrl-C do."""
+
+    async def main() -> None:
+        leave = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_on_signals, leave)
+            await work(leave)
+            tasks.cancel_scope.cancel()
+
+    run_async(main)
 
 
 def print_lines(lines: Iterable[str]) -> None:
