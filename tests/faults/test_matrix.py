@@ -7,15 +7,13 @@ The cases run side by side, each with a bot and a world of its own; each test th
 
 import os
 import random
-from collections.abc import Mapping
 
-import anyio
 import pytest
 
 from tests.faults.catalogue import ALL, OF_DIFY
 from tests.faults.scene import Case, Verdict, alone, play
 from tests.faults.seed import SEED
-from tests.virtual import run_with_sockets
+from tests.faults.side_by_side import Verdicts, played, wanted
 
 PAIRS = int(os.environ.get("CARDBOT_FAULT_PAIRS", "60"))
 
@@ -41,39 +39,15 @@ PAIRED = some_pairs(SEED, PAIRS)
 
 
 @pytest.fixture(scope="module")
-def verdicts(request: pytest.FixtureRequest) -> Mapping[Case, Verdict | BaseException]:
+def verdicts(request: pytest.FixtureRequest) -> Verdicts[Case, Verdict]:
     """What came of each case that a selected test asks for."""
-    here = [item for item in request.session.items if isinstance(item, pytest.Function) and item.parent is request.node]
-    cases = [case for item in here if isinstance(case := item.callspec.params.get("case"), Case)]
-    return run_with_sockets(_play_all, cases)
-
-
-async def _play_all(cases: list[Case]) -> dict[Case, Verdict | BaseException]:
-    found: dict[Case, Verdict | BaseException] = {}
-
-    async def one(case: Case) -> None:
-        try:
-            found[case] = await play(case)
-        except Exception as broken:  # one case's failure is that test's
-            found[case] = broken
-
-    async with anyio.create_task_group() as tasks:
-        for case in cases:
-            tasks.start_soon(one, case)
-    return found
-
-
-def verdict_on(case: Case, verdicts: Mapping[Case, Verdict | BaseException]) -> Verdict:
-    verdict = verdicts[case]
-    if isinstance(verdict, BaseException):
-        raise verdict
-    return verdict
+    return played(wanted(request, Case), play)
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("case", ALONE, ids=str)
-def test_a_fault_alone_leaves_one_final_state(case: Case, verdicts: Mapping[Case, Verdict | BaseException]) -> None:
-    verdict = verdict_on(case, verdicts)
+def test_a_fault_alone_leaves_one_final_state(case: Case, verdicts: Verdicts[Case, Verdict]) -> None:
+    verdict = verdicts.of(case)
     assert verdict.objections == []
     assert verdict.unmet == []
     assert verdict.sight.way == case.way
@@ -81,6 +55,6 @@ def test_a_fault_alone_leaves_one_final_state(case: Case, verdicts: Mapping[Case
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("case", PAIRED, ids=lambda case: f"seed {SEED}, {case}")
-def test_two_faults_leave_one_final_state(case: Case, verdicts: Mapping[Case, Verdict | BaseException]) -> None:
-    verdict = verdict_on(case, verdicts)
+def test_two_faults_leave_one_final_state(case: Case, verdicts: Verdicts[Case, Verdict]) -> None:
+    verdict = verdicts.of(case)
     assert verdict.objections == []
