@@ -3,7 +3,8 @@
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -239,27 +240,29 @@ def run_settings(platform: Platform, dify: FakeDify, folder: Path) -> dict[str, 
     }
 
 
-async def start(platform: Platform, dify: FakeDify, folder: Path) -> Process:
+@asynccontextmanager
+async def amid_an_answer(folder: Path) -> AsyncGenerator[tuple[Platform, Process]]:
+    """`cardbot run`, while a long answer grows in its card."""
     command = [sys.executable, "-m", "cardbot", "run"]
-    process = await anyio.open_process(command, env={**QUIET, **run_settings(platform, dify, folder)}, cwd=folder)
-    await platform.connected()
-    return process
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_run_finishes_open_cards_and_exits_0_when_told_to(number: signal.Signals, tmp_path: Path) -> None:
     async with (
         Platform(client_id="dingtest", client_secret="secret") as platform,
         FakeDify(api_key="app-test", linger=0) as dify,
     ):
         dify.default = Script("It is sunny. " * 100, cps=100)
-        process = await start(platform, dify, tmp_path)
-        async with process:
+        environment = {**QUIET, **run_settings(platform, dify, folder)}
+        async with await anyio.open_process(command, env=environment, cwd=folder) as process:
+            await platform.connected()
             await platform.say("hello")
             await platform.wait_for(lambda: any(card.frames for card in platform.cards.values()))
-            process.send_signal(number)
-            with anyio.fail_after(SOON):
-                assert await process.wait() == 0
+            yield platform, process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_run_finishes_open_cards_and_exits_0_when_told_to(number: signal.Signals, tmp_path: Path) -> None:
+    async with amid_an_answer(tmp_path) as (platform, process):
+        process.send_signal(number)
+        with anyio.fail_after(SOON):
+            assert await process.wait() == 0
         (card,) = platform.cards.values()
         assert card.state is State.DONE
         assert card.content.startswith("It is sunny.")
@@ -268,20 +271,12 @@ async def test_run_finishes_open_cards_and_exits_0_when_told_to(number: signal.S
 
 
 async def test_a_second_signal_means_at_once(tmp_path: Path) -> None:
-    async with (
-        Platform(client_id="dingtest", client_secret="secret") as platform,
-        FakeDify(api_key="app-test", linger=0) as dify,
-    ):
-        dify.default = Script("It is sunny. " * 100, cps=100)
-        process = await start(platform, dify, tmp_path)
-        async with process:
-            await platform.say("hello")
-            await platform.wait_for(lambda: any(card.frames for card in platform.cards.values()))
-            process.send_signal(signal.SIGTERM)
-            await platform.wait_for(lambda: not platform.connections)
-            process.send_signal(signal.SIGTERM)
-            with anyio.fail_after(SOON):
-                assert await process.wait() == 128 + signal.SIGTERM
+    async with amid_an_answer(tmp_path) as (platform, process):
+        process.send_signal(signal.SIGTERM)
+        await platform.wait_for(lambda: not platform.connections)
+        process.send_signal(signal.SIGTERM)
+        with anyio.fail_after(SOON):
+            assert await process.wait() == 128 + signal.SIGTERM
 
 
 async def test_a_wrong_secret_ends_run_with_a_sentence(tmp_path: Path) -> None:

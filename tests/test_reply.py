@@ -288,14 +288,6 @@ async def test_what_is_not_shown_is_noted_from_time_to_time() -> None:
 
 
 @in_virtual_time
-async def test_a_store_that_fails_costs_no_answer() -> None:
-    world = World(Source(HELLO))
-    world.memory.error = StoreError("no disk")
-    await reply(DIRECT, world.desk)
-    assert world.screen.cards[0].final == ("done", "Hello")
-
-
-@in_virtual_time
 async def test_a_reply_that_was_adopted_is_not_touched_any_more() -> None:
     world = World(Source([CHAT, *[TextDelta("x")] * 10, MessageEnded()]))
 

@@ -21,18 +21,17 @@ from cardbot.errors import (
     NoQuestionInput,
     QuestionTooLong,
 )
-from cardbot.events import Event, Identified, RunFinished, TextDelta
+from cardbot.events import Identified, RunFinished, TextDelta
 from cardbot.messages import FileKind, Question, Upload
 from cardbot.playground.dify import FakeDify, Hang, Html, Pause, Refuse, Replay, Script
 from cardbot.ports import Download
 from cardbot.texts import EN
+from tests.dify.asking import ASK, TEXT, ask, posts
 from tests.dify.recordings import steps
 from tests.dify.test_recordings import fold
 
 pytestmark = pytest.mark.anyio
 
-TEXT = "The quick brown fox jumps over the lazy dog. 中文😀"
-ASK = Question("hello", "user-1")
 QUERY = {"paragraph": {"variable": "query", "label": "Query", "required": True, "max_length": 200}}
 
 
@@ -49,20 +48,6 @@ async def pair(
     ):
         dify.default = Script(TEXT)
         yield dify, client
-
-
-async def ask(client: DifyClient, question: Question = ASK) -> tuple[Answer, list[Event]]:
-    answer, events = Answer(EN), []
-    async with aclosing(client.ask(question)) as stream:
-        async for event in stream:
-            events.append(event)
-            answer.apply(event)
-    answer.close()
-    return answer, events
-
-
-def posts(dify: FakeDify) -> list[dict[str, Any]]:
-    return [request.body or {} for request in dify.requests if request.method == "POST"]
 
 
 def paths(dify: FakeDify) -> list[str]:

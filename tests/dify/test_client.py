@@ -23,21 +23,19 @@ from cardbot.errors import (
     DifyWrongApp,
     SettingsError,
 )
-from cardbot.events import Event, Identified, TextDelta, Waiting
+from cardbot.events import Identified, TextDelta, Waiting
 from cardbot.messages import Question
 from cardbot.playground.dify import FakeDify
 from cardbot.playground.dify.replay import Replay
 from cardbot.playground.dify.script import Drop, Hang, Html, Refuse, Script
 from cardbot.playground.http import LoopbackServer, Request, Response, Stream
 from cardbot.texts import EN
+from tests.dify.asking import ASK, TEXT, ask, posts
 from tests.dify.recordings import steps
 from tests.dify.test_recordings import fold
 from tests.patience import SOON
 
 pytestmark = pytest.mark.anyio
-
-TEXT = "The quick brown fox jumps over the lazy dog. 中文😀"
-ASK = Question("hello", "user-1")
 
 
 @asynccontextmanager
@@ -53,20 +51,6 @@ async def pair(
     ):
         dify.default = Script(TEXT)
         yield dify, client
-
-
-async def ask(client: DifyClient, question: Question = ASK) -> tuple[Answer, list[Event]]:
-    answer, events = Answer(EN), []
-    async with aclosing(client.ask(question)) as stream:
-        async for event in stream:
-            events.append(event)
-            answer.apply(event)
-    answer.close()
-    return answer, events
-
-
-def posts(dify: FakeDify) -> list[dict[str, Any]]:
-    return [request.body or {} for request in dify.requests if request.method == "POST"]
 
 
 @pytest.mark.parametrize(

@@ -196,15 +196,6 @@ async def server() -> AsyncGenerator[Server]:
 
 
 @pytest.fixture
-async def api(server: Server) -> AsyncGenerator[OpenApi]:
-    timeout = httpx.Timeout(5.0, read=0.3)
-    async with OpenApi(
-        endpoint=server.url, client_id="id", client_secret="s3cr3t", robot_code="robot", timeout=timeout
-    ) as api:
-        yield api
-
-
-@pytest.fixture
 def replies(api: OpenApi) -> AssistantReplies:
     return AssistantReplies(api, retry_pauses=(0.0, 0.0))
 
