@@ -10,8 +10,8 @@ import pytest
 
 from cardbot.bot import Bot
 from cardbot.playground.dify import Pause, Script
+from cardbot.playground.dify.faults import Trouble
 from cardbot.playground.dify.script import Drop, Html
-from cardbot.playground.dify.server import Trouble
 from cardbot.playground.platform.cards import Card, State
 from cardbot.recovery import BEAT_EVERY
 from cardbot.texts import EN

@@ -22,8 +22,8 @@ from cardbot.errors import (
 )
 from cardbot.events import Event, FormRequested, Identified, RunFinished, RunPaused, TextDelta
 from cardbot.playground.dify import FakeDify, Pause, Script
+from cardbot.playground.dify.faults import Trouble
 from cardbot.playground.dify.script import Drop, Hang, Html, Refuse
-from cardbot.playground.dify.server import Trouble
 from cardbot.playground.dify.waiting import Form
 from cardbot.texts import EN
 from tests.dify.test_apps import pair
