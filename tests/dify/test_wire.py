@@ -313,7 +313,7 @@ def test_deep_nesting_in_a_reason_is_not_followed() -> None:
         (429, "too_many_requests", "Slow down.", errors.DifyBusy),
         (429, "rate_limit_error", "Workflow execution quota limit reached", errors.DifyRejected),
         (400, "invalid_param", None, errors.DifyRejected),
-        (500, 7, ["x"], errors.DifyRejected),
+        (500, 7, ["x"], errors.DifyBroken),
     ],
 )
 def test_a_refusal_is_typed(status: int, code: object, message: object, kind: type[errors.DifyRejected]) -> None:
