@@ -1,6 +1,7 @@
 """The page in a real browser: what somebody does there, and what they then see."""
 
 import os
+import re
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -293,6 +294,31 @@ async def test_a_picture_can_be_quoted_on_a_telephone(browser: Any) -> None:
         await expect(page.locator("#quoting")).to_contain_text("page.png")
         assert await page.evaluate("document.documentElement.scrollWidth") == 390
         assert complaints == []
+
+
+async def test_a_card_can_be_quoted_on_a_telephone_and_its_words_stand_there_without_markdown(browser: Any) -> None:
+    narrow = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
+    async with playground(None, "en") as url, looking_at(url, browser, **narrow) as (page, complaints):
+        await page.click("[data-ready=picture]")
+        await expect(page.locator(DONE)).to_have_count(1)
+        await page.locator(".row.robot .quote").tap()
+        await expect(page.locator("#quoting span")).to_have_text(re.compile("^Quoting cardbot 1,284 questions this"))
+        await page.locator("#text").fill("Why?")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".bubble blockquote")).to_have_text(re.compile("^cardbot: 1,284 questions this"))
+        await expect(page.locator(".bubble blockquote")).not_to_contain_text("*")
+        assert complaints == []
+
+
+async def test_an_order_of_no_number_is_not_made(browser: Any) -> None:
+    async with playground(None, "en") as url, looking_at(url, browser) as (page, _):
+        await page.click("[data-ready=form]")
+        await expect(page.locator(".card footer button")).to_have_count(3)
+        await page.locator("#text").fill("a few")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".card .md")).to_contain_text("Quantity: a few")
+        await page.get_by_role("button", name="Order it").click()
+        await expect(page.locator(DONE)).to_contain_text("“a few” is no number")
 
 
 async def test_chat_names_fit_a_telephone_before_anything_is_said(browser: Any) -> None:

@@ -1,6 +1,6 @@
 // The list of chats, with the last words of each.
 
-import { at, h, icon } from "./dom.js";
+import { at, h, icon, oneLine } from "./dom.js";
 import { chat, onMove, open, speaker } from "./place.js";
 import { all, onChange, one } from "./store.js";
 import { titleOf } from "./talk.js";
@@ -30,7 +30,7 @@ function lastOf(id) {
     for (const thing of all(kind).values()) if (thing.chat === id && (!last || thing.at > last.at)) last = thing;
   }
   if (!last) return "";
-  const words = (last.text || last.name || "").slice(0, 80).replace(/[#*`>|]|\[|\]\(\S*\)?/g, "").trim();
+  const words = oneLine(last.text || last.name || "");
   return last.kind === "card" ? `[${t(last.state)}] ${words}` : words;
 }
 

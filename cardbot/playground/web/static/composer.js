@@ -1,6 +1,6 @@
 // Writing: who speaks, text and voice, quotes, files, and the ready-made questions.
 
-import { at, h, hue, icon } from "./dom.js";
+import { at, h, hue, icon, oneLine } from "./dom.js";
 import { choose, isChoosing, lookFor, stop } from "./mention.js";
 import { chat, onMove, open, person, speakAs, speaker } from "./place.js";
 import { act, one, upload } from "./store.js";
@@ -65,7 +65,7 @@ function quote(id) {
   listen(false); // a voice message quotes nothing
   const name = thing.sender ? person(thing.sender).name : "cardbot";
   quoting.replaceChildren(
-    h("span", {}, h("b", {}, t("quoting", { name })), ` ${(thing.text ?? thing.name ?? "").slice(0, 120)}`),
+    h("span", {}, h("b", {}, t("quoting", { name })), ` ${oneLine(thing.text || thing.name || "")}`),
     h("button", { type: "button", class: "tool", "aria-label": t("dontQuote"), title: t("dontQuote"), onclick: () => quote("") }, icon("close")),
   );
   text.focus();

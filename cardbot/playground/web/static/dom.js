@@ -37,4 +37,10 @@ export function robotFace() {
   return h("span", { class: "avatar robot", "aria-hidden": "true" }, icon("robot"));
 }
 
+/** The beginning of a text in one line, without the marks of its Markdown. */
+export function oneLine(text) {
+  const rules = /^[\s|:-]+$/gm; // below the head of a table, and between paragraphs
+  return text.slice(0, 160).replace(rules, " ").replace(/[#*`>|]|!?\[|\]\(\S*\)?/g, "").replace(/\s+/g, " ").trim();
+}
+
 export const hue = (id) => Number(id.replace(/\D/g, "")) % 8;

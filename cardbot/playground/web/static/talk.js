@@ -1,7 +1,7 @@
 // The messages of the open chat, oldest first, and its title.
 
 import { CardView } from "./card.js";
-import { at, face, h, icon, robotFace } from "./dom.js";
+import { at, face, h, icon, oneLine, robotFace } from "./dom.js";
 import { chat, isHere, onMove, person, speaker } from "./place.js";
 import { all, now, onChange, one } from "./store.js";
 import { Typewriter } from "./typewriter.js";
@@ -75,7 +75,7 @@ function messageRow(message) {
     face(who),
     h("div", { class: "said" },
       mine ? h("span", { class: "hidden" }, who.name) : h("span", { class: "name" }, who.name),
-      h("div", { class: "bubble" }, message.quote && h("blockquote", {}, `${message.quote.name}: ${message.quote.text}`), ...contentOf(message)),
+      h("div", { class: "bubble" }, message.quote && h("blockquote", {}, `${message.quote.name}: ${oneLine(message.quote.text)}`), ...contentOf(message)),
       note(message)),
     quoteButton(message.id));
 }
