@@ -197,7 +197,8 @@ class Watcher:
         id, message = self._requests[asked]
         over = asked.answered is not None
         # "left": the bot has heard enough, as after a chatflow's `message_end`.
-        good = (asked.status in range(200, 300) and asked.ending in ("", "left")) if over else None
+        ending = "" if asked.ending == "left" else asked.ending
+        good = (asked.status in range(200, 300) and not ending) if over else None
         self._feed.put(
             "call",
             id,
@@ -209,7 +210,7 @@ class Watcher:
             card="",
             message=message,
             good=good,
-            verdict=f"{asked.status or ''} {asked.ending}".strip(),
+            verdict=f"{asked.status or ''} {ending}".strip(),
             took=round(asked.answered - asked.time, 3) if asked.answered is not None else None,
         )
         if over:
