@@ -49,6 +49,11 @@ _ORDERED: Mapping[Language, str] = {
     "zh": "**已下单**：办公 6 × {quantity}，星期四送到。",
 }
 
+_NO_NUMBER: Mapping[Language, str] = {
+    "en": "Nothing was ordered: “{quantity}” is no number.",
+    "zh": "没有下单：“{quantity}”不是数字。",
+}
+
 _DROPPED: Mapping[Language, str] = {
     "en": "Nothing was ordered. Tea is fine, too.",
     "zh": "没有下单。喝茶也不错。",
@@ -63,7 +68,7 @@ def purchase(language: Language) -> Script:
 
 def _decided(language: Language) -> Callable[[str, Mapping[str, str]], Script]:
     def then(action: str, inputs: Mapping[str, str]) -> Script:
-        text = _ORDERED[language] if action == "approve" else _DROPPED[language]
-        return Script("\n\n" + text.format(quantity=inputs["quantity"]), cps=SPEED, first=0.6)
+        texts = _DROPPED if action != "approve" else _ORDERED if inputs["quantity"].isdecimal() else _NO_NUMBER
+        return Script("\n\n" + texts[language].format(quantity=inputs["quantity"]), cps=SPEED, first=0.6)
 
     return then
