@@ -56,7 +56,9 @@ def front(models: Mapping[str, Model], desk: Desk, gate: Gate, leaving: anyio.Ev
 
     def find(name: str) -> Model:
         if (model := models.get(name)) is None:
-            raise Refused(bad_request(f"There is no model `{name}` here.", code="model_not_found", status=404))
+            there = ", ".join(f"`{one}`" for one in models)
+            sentence = f"There is no model `{name}` here, but {there}."
+            raise Refused(bad_request(sentence, code="model_not_found", status=404))
         return model
 
     def card(model: Model) -> ModelCard:

@@ -207,6 +207,7 @@ async def test_an_unknown_model_is_not_found() -> None:
         with pytest.raises(openai.NotFoundError):
             await there.client.models.retrieve("gpt-5")
     assert caught.value.code == "model_not_found"
+    assert "There is no model `gpt-5` here, but `dify`." in caught.value.message
 
 
 # What fails.
