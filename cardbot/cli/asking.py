@@ -116,7 +116,8 @@ def explain_dify(base_url: str, error: DifyError) -> str:
                 f" asked ({error.status} {error.code})."
             )
         case DifyUnreachable():
-            return f"Check DIFY_BASE_URL, which is {base_url} and normally ends in /v1: {error}"
+            usual = "" if base_url.endswith("/v1") else " and normally ends in /v1"
+            return f"Check DIFY_BASE_URL, which is {base_url}{usual}: {error}"
         case DifyRejected(status=404 | 405):
             return f"Check DIFY_BASE_URL, which is {base_url}: no Dify app answers there ({error})"
         case _:

@@ -8,7 +8,7 @@ from cardbot.cli.terminal import run_async, stop
 
 
 def usage(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
-    """Show how many of the organisation's calls this month has cost, messages sent included, and will at its end."""
+    """Show how many calls the robot and `send` have made this month, and how many it will be at its end."""
     from cardbot.budget import month_at, projected, stretch
     from cardbot.ports import Usage
     from cardbot.settings import StoreSettings

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _V = TypeVar("_V", bound="Values")
 
-EnvFile = Annotated[Path, typer.Option("--env-file", help="Settings that are not in the environment.")]
+EnvFile = Annotated[Path, typer.Option("--env-file", help="File of the settings that are not in the environment.")]
 DEFAULT_ENV_FILE = Path(".env")
-ConfigFile = Annotated[Path, typer.Option("--config", help="Several robots, each with its settings.")]
+ConfigFile = Annotated[Path, typer.Option("--config", help="File of several robots, each with its settings.")]
 DEFAULT_CONFIG = Path("cardbot.toml")
 
 
