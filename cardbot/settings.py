@@ -32,6 +32,17 @@ def _default_store() -> str:
     return f"sqlite:///{user_state_path('cardbot', appauthor=False) / 'cardbot.db'}"
 
 
+OwnLanguage = Annotated[
+    Language, Field(alias="CARDBOT_LANGUAGE", description="`zh` or `en`: the bot's own sentences in the chat")
+]
+
+
+class LanguageSettings(Values):
+    """What is needed to speak."""
+
+    language: OwnLanguage = "zh"
+
+
 class DifySettings(Values):
     """What is needed to ask Dify."""
 
@@ -84,9 +95,7 @@ class DifySettings(Values):
             description="How the app is to behave: goes into its input `system_prompt`, or before a first question",
         ),
     ] = ""
-    language: Annotated[
-        Language, Field(alias="CARDBOT_LANGUAGE", description="`zh` or `en`: the bot's own sentences in the chat")
-    ] = "zh"
+    language: OwnLanguage = "zh"
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],
         Field(alias="CARDBOT_LOG_LEVEL", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`"),

@@ -213,6 +213,19 @@ async def test_the_playground_prints_a_growing_card(tmp_path: Path) -> None:
     assert "You asked: What is this?" in out
 
 
+@pytest.mark.parametrize(("language", "sentence"), [("zh", "直接向我提问即可"), ("en", "Just ask")])
+async def test_the_playground_speaks_the_language_that_is_set(language: str, sentence: str, tmp_path: Path) -> None:
+    env = {"CARDBOT_LANGUAGE": language}
+    code, out, _ = await cardbot("playground", "--once", "/help", env=env, folder=tmp_path)
+    assert code == 0
+    assert sentence in out
+
+
+async def test_the_playground_says_that_it_does_not_know_a_language(tmp_path: Path) -> None:
+    code, _, err = await cardbot("playground", "--once", "hi", env={"CARDBOT_LANGUAGE": "fr"}, folder=tmp_path)
+    assert (code, err.splitlines()[0]) == (1, "error: CARDBOT_LANGUAGE must be 'zh' or 'en'.")
+
+
 async def test_the_playground_asks_the_configured_dify(tmp_path: Path) -> None:
     async with FakeDify(api_key="app-test") as dify:
         dify.default = Script("It is sunny.")

@@ -28,7 +28,7 @@ def playground(
 ) -> None:
     """Try the robot in the browser without any account; DIFY_API_KEY makes your own Dify app answer."""
     from cardbot.logs import set_up
-    from cardbot.settings import DifySettings
+    from cardbot.settings import DifySettings, LanguageSettings
 
     if once is not None:
         check_question(once)
@@ -38,7 +38,8 @@ def playground(
         stop("--record goes without --replay: one keeps a run, the other shows one.")
     set_up("ERROR")
     dify = load(DifySettings, env_file) if not replay and is_set("DIFY_API_KEY", env_file) else None
-    chosen = dify.language if dify and is_set("CARDBOT_LANGUAGE", env_file) else None
+    speaks = not replay and is_set("CARDBOT_LANGUAGE", env_file)
+    chosen = (dify or load(LanguageSettings, env_file)).language if speaks else None
     try:
         if once is not None:
             _play_once(once, dify, chosen)
