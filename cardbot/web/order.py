@@ -48,6 +48,10 @@ SINCE = "What was said since, to go on from where it ends:"
 PICTURE_ONLY = "Please look at the picture."
 """The question of a message without words: Dify refuses an empty one."""
 
+TIME_OF_DAY = re.compile(r"(?<![\d:])\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?![\d:])")
+"""What may differ in the instructions of one chat: many clients put the time there, which the app is told as of its
+beginning. Nothing else may: a number can be whose chat it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -91,15 +95,17 @@ def order_of(body: bytes, user_header: str | None = None, *, caller: str = "") -
         query = PICTURE_ONLY
     before, since = _transcript(request.messages[:at]), _transcript(request.messages[at + 1 :])
     unnamed = not (user or since)
+    system = "\n\n".join(filter(None, map(_instruction, request.messages)))
+    chat = said(said("", "", caller), "system", TIME_OF_DAY.sub("", system))
     options = request.stream_options
     return Order(
         model=request.model,
         user=user,
         query="\n\n".join([query, SINCE, since]) if since else query,
         before="\n\n".join([BEFORE, before, NOW]) if before else "",
-        heard=_thread(caller, request.messages[:at]) if unnamed and before else "",
-        thread=_thread(caller, request.messages[: at + 1]) if unnamed else "",
-        system="\n\n".join(filter(None, map(_instruction, request.messages))),
+        heard=_thread(chat, request.messages[:at]) if unnamed and before else "",
+        thread=_thread(chat, request.messages[: at + 1]) if unnamed else "",
+        system=system,
         pictures=tuple(_pictures(question)),
         stream=bool(request.stream),
         include_usage=bool(options and options.include_usage),
@@ -183,17 +189,17 @@ def _spoken(messages: Sequence[Message]) -> Iterator[tuple[Message, str]]:
             yield message, words.strip()
 
 
-def _thread(caller: str, messages: Sequence[Message]) -> str:
-    """What names a chat after these messages, as its caller holds it."""
-    return reduce(lambda thread, message: said(thread, message.role, _held(message)), messages, said("", "", caller))
+def _thread(chat: str, messages: Sequence[Message]) -> str:
+    """What names a chat after these messages. `chat`: what names it by its caller and all instructions."""
+    return reduce(lambda thread, message: said(thread, message.role, _held(message)), messages, chat)
 
 
 def _held(message: Message) -> str:
-    """All that a message holds, pictures too. Of instructions all but the digits: many clients put the time there."""
+    """All that a message holds and a conversation is told once, pictures too."""
     words = _words(message)
     match message:
         case InstructionMessage():
-            return re.sub(r"\d", "", words)
+            return ""
         case UserMessage(content=[*parts]):
             return " ".join([without_envelope(words), *(str(part) for part in parts if _is_picture(part))])
         case UserMessage():

@@ -146,6 +146,34 @@ async def test_who_the_app_is_told_to_be_parts_chats_that_begin_with_the_same_wo
         assert [len(first.messages), len(second.messages)] == [2, 1]
 
 
+@pytest.mark.parametrize("place", [0, 2])
+async def test_a_number_in_the_instructions_parts_chats_for_it_may_say_whose_they_are(place: int) -> None:
+    """Of a service with one key, which tells the app by each request for whom it asks."""
+
+    def of(customer: int, *messages: Any) -> list[Any]:
+        found = list(messages)
+        found.insert(place, {"role": "system", "content": f"You talk with customer {customer}."})
+        return found
+
+    async with stand() as there:
+        for customer in (1001, 1002):
+            answer = await told(there.client, of(customer, user("Hi")))
+        await told(there.client, of(1001, user("Hi"), assistant(answer), user("What do I owe?")))
+        first, second = there.dify.conversations.values()
+        assert [len(first.messages), len(second.messages)] == [2, 1]
+
+
+async def test_instructions_that_change_reach_the_app_wherever_they_stand() -> None:
+    """Some clients put them after the question. An app that has no input for them hears them in the first one only."""
+    async with stand() as there:
+        answer = await told(there.client, [user("Hi"), {"role": "system", "content": "Be short."}])
+        await told(
+            there.client, [user("Hi"), assistant(answer), user("Why?"), {"role": "system", "content": "In French."}]
+        )
+        asked = [question["query"] for question in there.asked]
+    assert asked[1].startswith("In French.\n\nThe conversation so far:\n\nUser: Hi")
+
+
 async def test_a_caller_does_not_go_on_with_the_chat_of_another_key() -> None:
     async with stand(keys="key-of-ada,key-of-bob", key="key-of-ada") as there:
         messages = [*await chat(there, "Hi"), user("Who am I?")]
