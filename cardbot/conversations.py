@@ -68,5 +68,5 @@ async def begin_anew(key: ConversationKey, store: Store, *, at: float) -> None:
 
 
 def _renewal(key: ConversationKey) -> ConversationKey:
-    """Where it is kept when somebody last began anew."""
-    return replace(key, person=f"renewal of {key.person}")
+    """Where it is kept when somebody last began anew. People may have any name, robots have not."""
+    return replace(key, robot=f"renewal of {key.robot}")

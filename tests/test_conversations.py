@@ -1,5 +1,7 @@
 """Whose turn it is, which conversation to go on with, and how to begin anew."""
 
+from dataclasses import replace
+
 import anyio
 import pytest
 
@@ -54,6 +56,22 @@ async def test_who_begins_anew_does_so_alone() -> None:
     await go_on_with("c-1", BOB, store, asked_at=100.0)
     await begin_anew(ADA, store, at=101.0)
     assert await to_go_on_with(BOB, store) == "c-1"
+
+
+@in_virtual_time
+async def test_what_is_noted_of_beginning_anew_is_nobodys_conversation() -> None:
+    """Whatever they are called: callers of `cardbot serve` name themselves."""
+    kept: list[ConversationKey] = []
+
+    class Watched(MemoryStore):
+        async def keep_conversation(self, key: ConversationKey, conversation_id: str) -> None:
+            kept.append(key)
+            await super().keep_conversation(key, conversation_id)
+
+    store = Watched()
+    await begin_anew(ADA, store, at=101.0)
+    (note,) = kept
+    assert await to_go_on_with(replace(ADA, person=note.person), store) == ""
 
 
 @in_virtual_time
