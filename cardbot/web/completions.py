@@ -3,9 +3,11 @@
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 
 import anyio
 import structlog
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -24,6 +26,9 @@ choice: proxies give up on a silent server after 60 s, clients after some minute
 PING = 15.0
 """Seconds of silence in a stream before a comment that says it lives. Our choice: less than the 30 s of the most
 impatient proxies."""
+
+READ_AT_ONCE = 64 * 1024
+"""Bytes of a body that is read at once. Measured: in some ms. A longer one is read in a thread, while others go on."""
 
 DONE = b"data: [DONE]\n\n"
 """Documented: how a stream of OpenAI's ends, if it ends well."""
@@ -54,11 +59,14 @@ class Completions:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one question. Raises `Refused` for one that cannot be asked."""
         request = Request(scope, receive)
-        order = order_of(
-            await self._body(request),
+        body = await self._body(request)
+        read = partial(
+            order_of,
+            body,
             request.headers.get(USER_HEADER),
             caller=request.headers.get("Authorization", ""),
         )
+        order = await to_thread.run_sync(read) if len(body) > READ_AT_ONCE else read()
         model = self._find(order.model)
         began = time.monotonic()
         answering = Answering(order, model, self._desk)

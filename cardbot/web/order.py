@@ -235,6 +235,8 @@ def _complaint(error: ValidationError, *within: int | str) -> Refusal:
             return _wrong(param, "must be auto or none: the Dify app calls its own tools, and none of the caller's")
         case "literal_error" if param == "response_format.type":
             return _wrong(param, "must be text or json_object: the Dify app is not told of a schema")
+        case "too_long":
+            return _wrong(param, f"must have {problem['ctx']['max_length']} entries at most")
         case "string_pattern_mismatch" | "string_too_long" if param.endswith(".url"):
             return _wrong(param, ONLY_WITHIN)
         case "string_pattern_mismatch" if param == "user":

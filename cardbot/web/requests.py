@@ -6,6 +6,7 @@ request is refused.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
@@ -20,6 +21,24 @@ NO_CONTROLS = r"^[^\x00-\x1F\x7F]*$"
 
 WORD = r"[^\x00-\x20\x7F\u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000]"
 """A character that says something. Spelt out, for each kind of regular expression has its own idea of blanks."""
+
+MESSAGES_LIMIT = 10_000
+"""Messages of one request. Our choice: more than anybody writes in one chat. Measured: as many as fit into a body held
+up everybody else for 10 s."""
+
+PARTS_LIMIT = 1_000
+"""Parts of one message, for the same reason."""
+
+
+def _many(limit: int, *, least: int | None = None, also: Mapping[str, Any] | None = None) -> Any:
+    """A list of so many at most, of whose faults the first is told. The limit is not in its schema, which has what it
+    `also` has: whoever makes tests of the document would send little else than lists of that length."""
+
+    def described(schema: dict[str, Any]) -> None:
+        del schema["maxItems"]
+        schema.update(also or {})
+
+    return Field(min_length=least, max_length=limit, fail_fast=True, json_schema_extra=described)
 
 
 def _in_any_case(letters: str) -> str:
@@ -68,13 +87,13 @@ class InstructionMessage(Shape):
 
     role: Literal["system", "developer"]
     content: Annotated[
-        Annotated[str, Tag("words")] | Annotated[list[TextPart], Tag("parts")],
+        Annotated[str, Tag("words")] | Annotated[list[TextPart], _many(PARTS_LIMIT), Tag("parts")],
         Discriminator(_form),
     ]
 
 
 Whatever = Annotated[
-    Annotated[str | None, Tag("words")] | Annotated[list[dict[str, Any]], Tag("parts")],
+    Annotated[str | None, Tag("words")] | Annotated[list[dict[str, Any]], _many(PARTS_LIMIT), Tag("parts")],
     Discriminator(_form),
 ]
 """What is taken from history as it is; of parts, the text. A chat goes on whatever it began with."""
@@ -125,7 +144,7 @@ class Question(Shape):
         Annotated[str, Field(pattern=WORD), Tag("words")]
         | Annotated[
             list[Annotated[TextPart | ImagePart, Field(discriminator="type")]],
-            Field(min_length=1, json_schema_extra=_SAYS_SOMETHING),
+            _many(PARTS_LIMIT, least=1, also=_SAYS_SOMETHING),
             AfterValidator(_says_something),
             Tag("parts"),
         ],
@@ -167,11 +186,15 @@ class ChatRequest(Shape):
     model: Annotated[str, Field(min_length=1)]
     messages: Annotated[
         list[Annotated[Message, Field(discriminator="role")]],
+        _many(
+            MESSAGES_LIMIT,
+            least=1,
+            also={"contains": {"$ref": "#/components/schemas/Question"}},  # JSON Schema knows no last one
+        ),
         Field(
-            min_length=1,
             description="The last of the user's is the question: it must be a `Question`, or the reply is a 400. Of all"
-            " others the text is taken, and what is no text is left out.",
-            json_schema_extra={"contains": {"$ref": "#/components/schemas/Question"}},  # JSON Schema knows no last one
+            f" others the text is taken, and what is no text is left out. {MESSAGES_LIMIT} at most, of {PARTS_LIMIT}"
+            " parts each."
         ),
         AfterValidator(_asks_something),
     ]

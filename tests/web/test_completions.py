@@ -1,6 +1,7 @@
 """The front as OpenAI's own client sees it, over real sockets."""
 
 import json
+import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
@@ -15,6 +16,7 @@ from cardbot.ports import ConversationKey, tell_nobody
 from cardbot.settings import ServeSettings
 from cardbot.store.memory import MemoryStore
 from cardbot.web import completions, refusals, serve
+from cardbot.web.order import Order, order_of
 from tests.patience import SOON
 from tests.web.stand import Stand, dify_settings, stand, talking, until, user
 
@@ -187,6 +189,24 @@ async def test_questions_of_several_are_answered_at_once() -> None:
 
 
 # Models.
+
+
+@pytest.mark.parametrize(("words", "aside"), [("hello", False), ("hello " * 20_000, True)])
+async def test_a_long_request_is_read_aside_while_others_go_on(
+    words: str, aside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers: list[int] = []
+
+    def watched(*args: Any, **more: Any) -> Order:
+        readers.append(threading.get_ident())
+        return order_of(*args, **more)
+
+    monkeypatch.setattr(completions, "order_of", watched)
+    async with stand() as there:
+        assert (await there.ask(words)).choices
+        with pytest.raises(openai.BadRequestError, match="n must be 1"):
+            await there.ask(words, n=2)
+    assert [reader != threading.get_ident() for reader in readers] == [aside, aside]
 
 
 async def test_each_app_is_a_model() -> None:

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from cardbot.web.order import PICTURE_ONLY, Order, Picture, order_of
 from cardbot.web.refusals import Refused
-from cardbot.web.requests import USER_LIMIT
+from cardbot.web.requests import MESSAGES_LIMIT, PARTS_LIMIT, USER_LIMIT
 from tests.web.stand import user
 
 PNG = b"\x89PNG\r\n\x1a\n0123"
 PICTURE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{base64.b64encode(PNG).decode()}"}}
+
+TEXT = {"type": "text", "text": "hi"}
 
 
 def order(*messages: Any, header: str | None = None, **more: Any) -> Order:
@@ -230,6 +232,11 @@ def body(*messages: Any, **more: Any) -> dict[str, Any]:
             "PNG, JPEG, GIF or WebP",
         ),
         (body(user([{"type": "image_url", "image_url": "x"}])), "messages[0].content[0].image_url", "object"),
+        (body(*[user("hi")] * (MESSAGES_LIMIT + 1)), "messages", "10000 entries at most"),
+        (body(*["hi"] * (MESSAGES_LIMIT + 1)), "messages[0]", "object"),
+        (body(user([TEXT] * (PARTS_LIMIT + 1))), "messages[0].content", "1000 entries at most"),
+        (body(user([TEXT] * (PARTS_LIMIT + 1)), user("hi")), "messages[0].content", "1000 entries at most"),
+        (body({"role": "system", "content": [TEXT] * (PARTS_LIMIT + 1)}, user("hi")), "messages[0].content", "at most"),
         (body(n=2), "n", "n must be 1"),
         (body(tool_choice="required"), "tool_choice", "the Dify app calls its own tools"),
         (body(tool_choice={"type": "function"}), "tool_choice", "must be auto or none"),
