@@ -27,10 +27,16 @@ async def counted(
     The store is opened beside the block, which never waits for it. One that fails costs a warning and the count.
     """
     budget = Budget()
+    failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_keep_to_the_end, budget, opening, wall)
-        yield lambda: budget.call(wall())
+        try:
+            yield lambda: budget.call(wall())
+        except Exception as exc:  # raised below, where no task group wraps it
+            failure = exc
         tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 async def _keep_to_the_end(

@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import partial
 
 import anyio
+import pytest
 from structlog.testing import capture_logs
 
 from cardbot.budget import Budget
@@ -186,4 +187,18 @@ async def test_a_store_that_fails_as_it_is_closed_does_not_end_the_program() -> 
         async with counting(partial(opened, store, fails="to close")) as billed:
             billed()
     assert [entry["event"] for entry in logs] == ["store_failed"]
+    assert (await store.usage("2026-11")).calls == 1
+
+
+@in_virtual_time
+async def test_what_the_block_raises_comes_out_as_it_is_and_is_counted() -> None:
+    store = MemoryStore()
+
+    async def send_nothing() -> None:
+        async with counting(partial(opened, store)) as billed:
+            billed()
+            raise ValueError("the message is empty")
+
+    with pytest.raises(ValueError, match="the message is empty"):
+        await send_nothing()
     assert (await store.usage("2026-11")).calls == 1
