@@ -12,7 +12,7 @@ import hashlib
 
 import structlog
 
-from cardbot.errors import StoreError
+from cardbot.errors import LineFull, StoreError
 from cardbot.ports import ConversationKey, Store
 
 THREAD = "openai-thread"
@@ -38,16 +38,19 @@ def thread_key(app: str, model: str, thread: str) -> ConversationKey:
 async def taken(key: ConversationKey, store: Store) -> str:
     """Dify's id of the conversation, which nobody else gets from now on; empty if a new one begins.
 
-    Two who ask the same at the very same moment may both get it: it holds no more than the words that both have sent.
+    Not even who asks the same at the very same moment: each would find the other's next words there.
     """
     try:
-        conversation = await store.conversation(key)
-        if conversation:
-            await store.forget_conversation(key)
-    except StoreError as exc:
+        if not await store.conversation(key):
+            return ""
+        async with store.turn(key):
+            conversation = await store.conversation(key)
+            if conversation:
+                await store.forget_conversation(key)
+            return conversation
+    except (StoreError, LineFull) as exc:
         log.error("conversation_not_read", error=str(exc))
         return ""
-    return conversation
 
 
 async def kept(conversation: str, key: ConversationKey, store: Store) -> None:

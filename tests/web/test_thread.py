@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from structlog.testing import capture_logs
 
@@ -19,7 +20,7 @@ from cardbot.ports import ConversationKey
 from cardbot.settings import ServeSettings
 from cardbot.store.memory import MemoryStore
 from cardbot.web import serve
-from cardbot.web.thread import said
+from cardbot.web.thread import kept, said, taken, thread_key
 from tests.web.source import Answers
 from tests.web.stand import Stand, dify_settings, front_of, stand, talking, user
 
@@ -296,6 +297,27 @@ async def test_of_two_that_go_on_from_the_same_words_only_one_gets_the_conversat
                 for _ in range(2):
                     tasks.start_soon(told, client, messages)
     assert sorted(bool(question.conversation_id) for question in asked) == [False, False, True]
+
+
+async def test_of_two_at_the_very_same_moment_only_one_gets_the_conversation() -> None:
+    class Away(MemoryStore):
+        """Takes its time, as all stores do that are not in memory."""
+
+        async def conversation(self, key: ConversationKey) -> str:
+            found = await super().conversation(key)
+            await anyio.lowlevel.checkpoint()
+            return found
+
+    store, key, got = Away(), thread_key("app", "dify", "thread"), list[str]()
+
+    async def take() -> None:
+        got.append(await taken(key, store))
+
+    await kept("conversation", key, store)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(take)
+    assert sorted(got) == ["", "conversation"]
 
 
 async def test_a_chat_goes_on_after_a_restart(tmp_path: Path) -> None:
