@@ -63,7 +63,7 @@ class Completions:
         read = partial(
             order_of,
             body,
-            request.headers.get(USER_HEADER),
+            request.headers.getlist(USER_HEADER),
             caller=request.headers.get("Authorization", ""),
         )
         order = await to_thread.run_sync(read) if len(body) > READ_AT_ONCE else read()

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -81,13 +81,13 @@ class Order:
     include_usage: bool = False
 
 
-def order_of(body: bytes, user_header: str | None = None, *, caller: str = "") -> Order:
+def order_of(body: bytes, user_headers: Collection[str] = (), *, caller: str = "") -> Order:
     """Read a request. Raises `Refused`. `caller`: what tells callers apart: none goes on with another's chat."""
     try:
         request = ChatRequest.model_validate_json(body)
     except ValidationError as exc:
         raise Refused(_complaint(exc)) from None
-    user = _of_header(user_header or "") or request.user or ""
+    user = _of_headers(user_headers) or request.user or ""
     at = max(number for number, message in enumerate(request.messages) if isinstance(message, UserMessage))
     question = _question(request.messages[at], at)
     query = without_envelope(_words(question))
@@ -112,8 +112,14 @@ def order_of(body: bytes, user_header: str | None = None, *, caller: str = "") -
     )
 
 
-def _of_header(value: str) -> str:
-    """A name in a header. HTTP has no letters but those of ASCII: who sends others mostly means UTF-8."""
+def _of_headers(values: Collection[str]) -> str:
+    """The name in the header. HTTP has no letters but those of ASCII: who sends others mostly means UTF-8.
+
+    Of two names one may be a gateway's and the other a caller's, who would like to be somebody else.
+    """
+    if len(set(values)) > 1:
+        raise Refused(_wrong(USER_HEADER, "is given more than once"))
+    value = next(iter(values), "")
     try:
         name = value.encode("latin-1").decode()
     except UnicodeError:

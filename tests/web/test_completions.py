@@ -130,6 +130,16 @@ async def test_the_header_says_whose_conversation_it_is_before_the_body() -> Non
     assert there.asked[0]["user"] == "openai:header"
 
 
+async def test_a_caller_gets_no_other_name_past_a_gateway_that_adds_one() -> None:
+    async with stand() as there:
+        request = {"model": "dify", "messages": [user("Who am I?")]}
+        names = [("X-User", "bob"), ("X-User", "ada")]
+        refused = await there.http.post("/v1/chat/completions", json=request, headers=names)
+        taken = await there.http.post("/v1/chat/completions", json=request, headers=names[1:] * 2)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "X-User")
+        assert (taken.status_code, [question["user"] for question in there.asked]) == (200, ["openai:ada"])
+
+
 async def test_without_a_user_all_that_was_said_goes_along_and_nothing_is_remembered() -> None:
     history: list[Any] = [
         {"role": "system", "content": "Be brief."},

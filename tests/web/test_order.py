@@ -21,7 +21,7 @@ TEXT = {"type": "text", "text": "hi"}
 
 
 def order(*messages: Any, header: str | None = None, **more: Any) -> Order:
-    return order_of(json.dumps({"model": "dify", "messages": messages, **more}).encode(), header)
+    return order_of(json.dumps({"model": "dify", "messages": messages, **more}).encode(), [header] if header else [])
 
 
 def complaint(body: Any) -> tuple[str | None, str]:
