@@ -194,11 +194,12 @@ class Cards(Protocol):
         ...
 
     def resume(
-        self, incoming: Incoming, reply_id: str, shown: str, watch: Watcher
+        self, incoming: Incoming, reply_id: str, shown: str, watch: Watcher, *, known: Collection[str] = ()
     ) -> AbstractAsyncContextManager[Card]:
         """Take over the card that was opened with this `reply_id`, by another process or before a restart.
 
-        `shown` is about the text that it shows.
+        `shown` is about the text that it shows; `known` are ids of cards that are in the chat for certain: there may
+        have been more to show than is known now.
         """
         ...
 

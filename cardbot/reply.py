@@ -73,7 +73,7 @@ async def resume(reply_id: str, found: OpenReply, desk: Desk) -> None:
 def _found_card(reply_id: str, found: OpenReply, desk: Desk, promise: Promise) -> AbstractAsyncContextManager[Card]:
     if found.unseen:
         return nullcontext(NoCard("It was never in the chat."))
-    return desk.cards.resume(found.incoming, reply_id, found.text, promise)
+    return desk.cards.resume(found.incoming, reply_id, found.text, promise, known=found.carriers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Small stand-ins for the four who take part in a reply, for stories in virtual time."""
 
 import math
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -97,6 +97,7 @@ class Screen:
         self.replies: list[str] = []
         self.watches: list[Watcher] = []
         self.resumed: list[tuple[str, str]] = []
+        self.known: list[str] = []
         self.blind = False
         self.lost_at = math.inf
         self.card_error: Exception | None = None
@@ -138,7 +139,10 @@ class Screen:
         yield OneCard()
 
     @asynccontextmanager
-    async def resume(self, incoming: Incoming, reply_id: str, shown: str, watch: Watcher) -> AsyncGenerator[Card]:
+    async def resume(
+        self, incoming: Incoming, reply_id: str, shown: str, watch: Watcher, *, known: Collection[str] = ()
+    ) -> AsyncGenerator[Card]:
+        self.known = sorted(known)
         self.resumed.append((reply_id, shown))
         async with self.open(incoming, reply_id, watch) as card:
             yield card

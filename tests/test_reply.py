@@ -318,6 +318,14 @@ async def test_a_card_that_could_not_be_closed_in_time_is_left_to_whoever_takes_
 
 
 @in_virtual_time
+async def test_cards_that_are_known_to_be_in_the_chat_are_taken_over_whatever_the_text_is_now() -> None:
+    world = World(Source(keeps=[MessageEnded()]))
+    carriers = {"cardbot-r1-1": "carrier-1", "cardbot-r1-2": "carrier-2"}
+    await resume("r1", OpenReply(DIRECT, asked=True, ids=CHAT, text="Hello", carriers=carriers), world.desk)
+    assert world.screen.known == ["cardbot-r1-1", "cardbot-r1-2"]
+
+
+@in_virtual_time
 async def test_an_answer_that_dify_kept_is_shown_whole() -> None:
     world = World(Source(keeps=[TextReplaced("Hello, world"), MessageEnded()]))
     await resume("r1", OpenReply(DIRECT, asked=True, ids=CHAT, text="Hello"), world.desk)

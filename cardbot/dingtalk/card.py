@@ -41,6 +41,11 @@ def reply_of(out_track_id: str) -> str:
     return reply_id if out_track_id.startswith(ID_PREFIX) and page.isdecimal() else ""
 
 
+def page_of(out_track_id: str) -> int:
+    """Which card of its reply it is, counted from 1; 0 for a card of somebody else."""
+    return int(out_track_id.rpartition("-")[2]) if reply_of(out_track_id) else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Posted:
     """One card of DingTalk, and the answer that it is a page of."""

@@ -1,7 +1,7 @@
 """The one writer of card calls: opens cards, shows the newest text, finishes them. `pacing` decides who is next."""
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 from types import TracebackType
@@ -12,7 +12,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from cardbot.budget import Budget
-from cardbot.dingtalk.card import CALL_TIMEOUT, PagedCard, Posted
+from cardbot.dingtalk.card import CALL_TIMEOUT, PagedCard, Posted, page_of
 from cardbot.dingtalk.openapi import DirectSpace, Frame, GroupSpace, NewCard
 from cardbot.dingtalk.steps import Step
 from cardbot.dingtalk.template import Template
@@ -102,14 +102,16 @@ class CardWriter:
             yield card
 
     @asynccontextmanager
-    async def resume(self, incoming: Incoming, reply_id: str, shown: str, watch: Watcher) -> AsyncGenerator[Card]:
-        """Take over the cards of a reply that another process has left open; `shown` is about what they show."""
+    async def resume(
+        self, incoming: Incoming, reply_id: str, shown: str, watch: Watcher, *, known: Collection[str] = ()
+    ) -> AsyncGenerator[Card]:
+        """Take over the cards of a reply that another process has left open; see `ports.Cards`."""
         space = _space(incoming)
         if space is None:
             yield NoCard("The sender has no staff id in this organisation.")
             return
         with closing(PagedCard(self, incoming, space, reply_id, watch)) as card:
-            card.find(len(pages(shown, self._card_characters)))
+            card.find(max(len(pages(shown, self._card_characters)), *(page_of(one) for one in known), 1))
             yield card
 
     def answered(self) -> None:

@@ -1,6 +1,6 @@
 """What stands in for cards where none can be shown: every text goes another way."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -27,7 +27,9 @@ class NoCards:
         yield NoCard(self._why)
 
     @asynccontextmanager
-    async def resume(self, incoming: Incoming, reply_id: str, shown: str, watch: Watcher) -> AsyncGenerator[Card]:
+    async def resume(
+        self, incoming: Incoming, reply_id: str, shown: str, watch: Watcher, *, known: Collection[str] = ()
+    ) -> AsyncGenerator[Card]:
         """A card that shows nothing."""
         yield NoCard(self._why)
 

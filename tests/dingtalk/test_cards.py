@@ -1053,6 +1053,20 @@ async def test_all_cards_of_a_long_answer_are_found() -> None:
 
 
 @in_virtual_time
+async def test_a_further_card_that_shows_no_text_any_more_comes_to_its_end_too() -> None:
+    """A form below a long text was on it, and was handed in; or the text was replaced. Then the process was killed."""
+    api, known = Api(), ["cardbot-r1-1", "cardbot-r1-2"]
+    async with (
+        writer(api, card_characters=500) as cards,
+        cards.resume(DIRECT, "r1", "first", Unwatched(), known=known) as card,
+    ):
+        await card.finish("first and last")
+    assert {call.card: call.content for call in api.calls} == dict(
+        zip(known, ["first and last", EN.withdrawn], strict=True)
+    )
+
+
+@in_virtual_time
 async def test_a_further_card_that_nobody_knew_of_is_taken_over() -> None:
     """Its creation was the last thing that the other process did."""
     api = Api()
