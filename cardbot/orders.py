@@ -53,9 +53,21 @@ async def fills_in(incoming: Incoming, desk: Desk) -> bool:
         log.error("form_not_read", error=str(exc))
         return False
     for wanted in reversed(fitting):
-        if await desk.words.say(wanted.reply_id, word):
+        if desk.words.say_here(wanted.reply_id, word):
+            return True
+        if await _is_elsewhere(wanted.reply_id, desk):
+            await desk.words.press(wanted.reply_id, word)
             return True
     return False
+
+
+async def _is_elsewhere(reply_id: str, desk: Desk) -> bool:
+    """Whether another process has this answer under way: a form that could not be forgotten has none any more."""
+    try:
+        return reply_id in await desk.store.replies_elsewhere()
+    except StoreError as exc:  # then no word reaches another process either
+        log.error("replies_elsewhere_not_read", error=str(exc))
+        return False
 
 
 async def _stop(incoming: Incoming, desk: Desk) -> bool:

@@ -12,7 +12,7 @@ from cardbot.events import Event, FormRequested, Identified, MessageEnded, Remar
 from cardbot.messages import Attachment, FileKind, Incoming
 from cardbot.open_reply import OpenReply
 from cardbot.orders import fills_in, obey
-from cardbot.ports import STOP
+from cardbot.ports import STOP, ConversationKey
 from cardbot.reply import STOPPING, reply, resume
 from cardbot.store.memory import MemoryStore
 from cardbot.texts import EN
@@ -482,6 +482,9 @@ class Side(MemoryStore):
         super().__init__()
         self.replies: dict[str, tuple[Side, str]] = other.replies if other else {}
         self.away = False
+        self.forgets = True
+        if other:
+            self._conversations = other._conversations
         self._posted: MemoryStore = other._posted if other else MemoryStore()
 
     async def keep_reply(self, reply_id: str, record: str) -> None:
@@ -489,6 +492,11 @@ class Side(MemoryStore):
 
     async def drop_reply(self, reply_id: str) -> None:
         self.replies.pop(reply_id, None)
+
+    async def forget_conversation(self, key: ConversationKey) -> None:
+        if not self.forgets:
+            raise StoreError("away")
+        await super().forget_conversation(key)
 
     async def replies_elsewhere(self) -> dict[str, str]:
         if self.away:
@@ -515,6 +523,45 @@ class Process:
         """Somebody writes it a moment after everything else; its text is not looked at any more."""
         incoming = replace(incoming, text="/stop", created_at=incoming.created_at + 1)
         await obey(Command.STOP, incoming, self.desk, new_words=[])
+
+
+class TestFormsWithSeveralProcesses:
+    @in_virtual_time
+    async def test_what_is_typed_comes_to_the_process_that_shows_the_form(self) -> None:
+        here = Process([])
+        there = Process(pausing(), beside=here)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(there.desk.words.keep_collecting)
+            tasks.start_soon(reply, DIRECT, there.desk)
+            await anyio.sleep(10)
+            assert await fills_in(direct(text="by noon"), here.desk)
+            await anyio.sleep(2)
+            assert "note: by noon" in there.screen.cards[0].texts[-1]
+            tasks.cancel_scope.cancel()
+
+    @in_virtual_time
+    async def test_a_form_that_is_forgotten_too_late_swallows_no_question(self) -> None:
+        here = Process([])
+        there = Process(pausing(), beside=here)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, there.desk)
+            await anyio.sleep(10)
+            there.side.forgets = False  # the store is away for a moment
+            assert there.desk.words.say_here(there.desk.address(DIRECT), Word(ADA, action=STOP))
+            await anyio.sleep(10)
+            assert there.screen.cards[0].final
+            assert not await fills_in(direct(text="What is the weather?"), here.desk)
+
+    @in_virtual_time
+    async def test_a_text_for_a_form_that_cannot_be_brought_there_is_a_question(self) -> None:
+        here = Process([])
+        there = Process(pausing(), beside=here)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, there.desk)
+            await anyio.sleep(10)
+            here.side.away = True
+            assert not await fills_in(direct(text="by noon"), here.desk)
+            tasks.cancel_scope.cancel()
 
 
 class TestStopWithSeveralProcesses:
