@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from typing import Any
 
 from cardbot.errors import StoreError
@@ -14,6 +15,10 @@ from cardbot.words import Word
 
 FORM_ACTION = "form:"
 """How the action of a form's button begins, so that no form of a flow can be mistaken for Stop."""
+
+MARK = 8
+"""Characters of the hash of a form's token that tell its buttons from those of other forms. Our choice: the forms of
+one answer are few, and nobody can find the token from them."""
 
 COLORS = {"primary": "blue", "accent": "red"}
 """Dify's `button_style` in DingTalk's words; all others are gray."""
@@ -75,6 +80,7 @@ class FormReply:
         self._fields = [name for field in form.inputs if (name := _text(field, "output_variable_name"))]
         self._actions = {_text(action, "id"): _text(action, "title") or _text(action, "id") for action in form.actions}
         self._action = ""
+        self._mark = f"#{sha256(form.token.encode()).hexdigest()[:MARK]}"
         self._remark = form.remark
         for field in form.inputs:
             default = field.get("default")
@@ -108,7 +114,9 @@ class FormReply:
     def buttons(self) -> tuple[Button, ...]:
         """One for each action."""
         return tuple(
-            Button(f"{FORM_ACTION}{_text(action, 'id')}", self._actions[_text(action, "id")], _color(action))
+            Button(
+                f"{FORM_ACTION}{_text(action, 'id')}", self._actions[_text(action, "id")], _color(action), self._mark
+            )
             for action in self._form.actions
         )
 
@@ -117,8 +125,10 @@ class FormReply:
         return Wanted(person, bool(self._fields), (*self._actions, *self._actions.values()), until, reply_id)
 
     def press(self, action: str) -> None:
-        """A button of the card. One that is not of this form does nothing."""
-        if (id_ := action.removeprefix(FORM_ACTION)) in self._actions and action.startswith(FORM_ACTION):
+        """A button of the card. One that is not of this form does nothing, as if pressed twice on the form before."""
+        if not action.startswith(FORM_ACTION):
+            return
+        if (id_ := action.removeprefix(FORM_ACTION).removesuffix(self._mark)) in self._actions:
             self._action, self._remark = id_, ""
 
     def type(self, text: str) -> None:

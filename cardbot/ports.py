@@ -103,6 +103,9 @@ class Button:
     text: str
     color: str = "gray"
     """DingTalk's word: blue, gray or red."""
+    mark: str = ""
+    """Comes back behind the action, where the template's buttons carry more than that: it tells a press from one of an
+    earlier button with the same action."""
 
 
 STOP = "stop"

@@ -21,13 +21,28 @@ def form(*fields: str, actions: tuple[dict[str, str], ...] = ACTIONS, content: s
 
 
 def test_each_action_is_a_button_in_its_colour() -> None:
-    assert form().buttons == (Button("form:yes", "Send", "blue"), Button("form:no", "Drop", "gray"))
+    yes, no = form().buttons
+    assert yes == Button("form:yes", "Send", "blue", yes.mark)
+    assert no == Button("form:no", "Drop", "gray", yes.mark)
 
 
 def test_a_button_chooses_its_action() -> None:
     reply = form()
     reply.press("form:no")
     assert (reply.action, reply.title) == ("no", "Drop")
+
+
+def test_a_second_press_on_the_form_before_chooses_nothing() -> None:
+    before = FormReply(FormRequested("Approve", "Send it?", (), ACTIONS, "token-of-the-form-before"), EN)
+    reply = form()
+    reply.press(f"form:yes{before.buttons[0].mark}")
+    assert reply.action == ""
+    reply.press(f"form:yes{reply.buttons[0].mark}")
+    assert reply.action == "yes"
+
+
+def test_the_mark_of_a_button_does_not_tell_the_token_of_the_form() -> None:
+    assert "token" not in form().buttons[0].mark
 
 
 @pytest.mark.parametrize("action", ["yes", "form:maybe", "stop", ""])

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -145,6 +146,25 @@ async def test_what_is_typed_comes_to_the_process_that_shows_the_form(tmp_path: 
         assert len(there.platform.cards) == len(people)
         assert all(card.content.endswith(" Bought.") for card in there.platform.cards.values())
         there.leave.set()
+
+
+async def test_a_press_too_many_does_not_answer_the_next_form() -> None:
+    again = Pause(then=Script(" Paid."), content="Pay 900 too?")
+    async with desk(dify=asks()) as there:
+        there.dify.default = purchase(then="")
+        first = there.dify.default.pause
+        assert first is not None
+        there.dify.default = replace(there.dify.default, pause=replace(first, then=Script(" Bought.", pause=again)))
+        await there.platform.say("buy a boat")
+        card = await waiting(there)
+        (press,) = (button.params for button in card.buttons if button.action == "form:approve")
+        await there.platform.click(card, "form:approve")
+        await waiting(there, "Pay 900 too?")
+        await there.platform.click_late(card, press["action"])  # a screen that still shows the first
+        await there.platform.click(card, "form:reject")
+        await there.ended()
+        handed_in = [one.body for one in there.dify.requests if one.path.startswith("/v1/form/") and one.body]
+        assert [one["action"] for one in handed_in] == ["approve", "reject"]
 
 
 async def test_stop_ends_a_run_that_waits() -> None:

@@ -76,7 +76,7 @@ class Template:
                         # Said twice: where the action's id comes back depends on the client, its parameters do not.
                         "event": {
                             "type": "sendCardRequest",
-                            "params": {"actionId": button.action, "params": {"action": button.action}},
+                            "params": {"actionId": button.action, "params": {"action": button.action + button.mark}},
                         },
                     }
                     for button in buttons
