@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from typing import Any
@@ -46,6 +46,10 @@ class Wanted:
     """Unix time in seconds."""
     reply_id: str
     """Which answer shows the form: several of one person may wait, and a text is meant for one of them."""
+    carriers: tuple[str, ...] = ()
+    """What quotes of its cards refer to, as far as that is known."""
+    aside: bool = False
+    """Whether the person has begun anew since: what is typed is meant for it only if it quotes its card."""
 
     def fits(self, word: Word, now: float) -> bool:
         """Whether a typed text is meant for the form, and no question."""
@@ -59,11 +63,22 @@ def kept_of(waiting: Sequence[Wanted]) -> str:
     return json.dumps([asdict(wanted) for wanted in waiting], ensure_ascii=False) if waiting else ""
 
 
+def meant(waiting: Sequence[Wanted], quoted_card: str) -> list[Wanted]:
+    """Those that a message may be meant for: who quotes a card speaks of that one, be it a form's or another."""
+    if quoted := [wanted for wanted in waiting if quoted_card and quoted_card in wanted.carriers]:
+        return quoted
+    return [wanted for wanted in waiting if not (wanted.aside or (quoted_card and wanted.carriers))]
+
+
 def waiting_in(kept: str) -> tuple[Wanted, ...]:
     """The same, as they were kept, oldest first. Raises `StoreError` for what another version may have kept."""
     try:
         return tuple(
-            Wanted(one["person"], one["fields"], tuple(one["actions"]), one["until"], one["reply_id"])
+            Wanted(
+                *(one["person"], one["fields"], tuple(one["actions"]), one["until"], one["reply_id"]),
+                carriers=tuple(one.get("carriers", ())),
+                aside=one.get("aside", False),
+            )
             for one in (json.loads(kept) if kept else [])
         )
     except (ValueError, TypeError, KeyError):
@@ -120,9 +135,10 @@ class FormReply:
             for action in self._form.actions
         )
 
-    def wanted(self, person: str, *, until: float, reply_id: str) -> Wanted:
+    def wanted(self, person: str, *, until: float, reply_id: str, carriers: Iterable[str] = ()) -> Wanted:
         """What may be typed."""
-        return Wanted(person, bool(self._fields), (*self._actions, *self._actions.values()), until, reply_id)
+        names = (*self._actions, *self._actions.values())
+        return Wanted(person, bool(self._fields), names, until, reply_id, tuple(carriers))
 
     def press(self, action: str) -> None:
         """A button of the card. One that is not of this form does nothing, as if pressed twice on the form before."""

@@ -10,9 +10,10 @@ from cardbot.commands import Command
 from cardbot.conversations import begin_anew
 from cardbot.desk import Desk, speaker
 from cardbot.errors import StoreError, UnreadableReply
-from cardbot.form_reply import waiting_in
+from cardbot.form_reply import meant, waiting_in
 from cardbot.messages import Incoming
 from cardbot.open_reply import OpenReply
+from cardbot.pausing import set_aside
 from cardbot.ports import STOP
 from cardbot.reply import resume
 from cardbot.words import Ear, Word
@@ -42,13 +43,16 @@ async def tell(incoming: Incoming, sentence: str, desk: Desk) -> None:
 
 
 async def fills_in(incoming: Incoming, desk: Desk) -> bool:
-    """Whether the message was typed for a form that waits; if so, it is brought there: of several, to the newest."""
+    """Whether the message was typed for a form that waits; if so, it is brought there.
+
+    Of several it is the newest, or the one whose card the message quotes.
+    """
     if incoming.attachments:
         return False  # a form takes texts only, and nothing of a message is to be lost
     word = Word(speaker(incoming), text=incoming.text, at=incoming.created_at)
     try:
         kept = await desk.store.conversation(desk.form_key(incoming))
-        fitting = [wanted for wanted in waiting_in(kept) if wanted.fits(word, time.time())]
+        fitting = [wanted for wanted in meant(waiting_in(kept), incoming.quoted_card) if wanted.fits(word, time.time())]
     except StoreError as exc:
         log.error("form_not_read", error=str(exc))
         return False
@@ -108,6 +112,7 @@ def _hears(reply: OpenReply, word: Word) -> bool:
 async def _renew(incoming: Incoming, desk: Desk) -> str:
     try:
         await begin_anew(desk.key(incoming), desk.store, at=incoming.created_at or time.time())
+        await set_aside(incoming, desk)
     except StoreError as exc:
         log.error("conversation_not_forgotten", error=str(exc))
         return desk.texts.unavailable

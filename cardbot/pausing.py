@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 import anyio
 import structlog
@@ -53,10 +54,12 @@ async def filled_in(
     reply = FormReply(form, desk.texts)
     until = form.expires_at or time.time() + PATIENCE
     await promise.wait(form)
-    await _keep(reply.wanted(speaker(incoming), until=until, reply_id=promise.reply_id), incoming, desk)
+    carriers = promise.carriers
+    wanted = partial(reply.wanted, speaker(incoming), until=until, reply_id=promise.reply_id)
+    await _keep(wanted(carriers=carriers), incoming, desk)
     card.offer((*reply.buttons, stop_button(desk.texts)))
     card.show(_shown(answer, reply))
-    promise.on_hidden = ear.wake
+    promise.on_hidden = promise.on_carried = ear.wake
     said = ""
     with anyio.move_on_after(max(0.0, until - time.time())) as waiting:
         async with _looked_after(form, desk, waiting):
@@ -64,6 +67,9 @@ async def filled_in(
                 if promise.is_hidden and said != reply.markdown:  # no card shows the form, or how far it is
                     said = reply.markdown
                     await say(incoming, said, desk)
+                if promise.carriers != carriers:
+                    carriers = promise.carriers
+                    await _keep(wanted(carriers=carriers), incoming, desk)
                 word = await ear.next()
                 if word is NOTHING:
                     continue
@@ -206,6 +212,12 @@ async def _look(form: FormRequested, desk: Desk, waiting: anyio.CancelScope) -> 
         except DifyError as exc:  # whoever hands it in is told
             log.warning("form_not_looked_up", error=str(exc))
             return
+
+
+async def set_aside(incoming: Incoming, desk: Desk) -> None:
+    """What this person types in this chat from now on is no answer to the forms that wait. Raises `StoreError`."""
+    if waiting := [replace(one, aside=True) for one in await _waiting(incoming, desk)]:
+        await desk.store.keep_conversation(desk.form_key(incoming), kept_of(waiting))
 
 
 def _shown(answer: Answer, reply: FormReply) -> str:

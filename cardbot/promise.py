@@ -51,6 +51,8 @@ class Promise:
         """Whether no card shows more of the text before its end, if any shows it then."""
         self.on_hidden: Callable[[], None] = tell_nobody
         """Called when that becomes so; must not wait."""
+        self.on_carried: Callable[[], None] = tell_nobody
+        """Called when `carriers` are more; must not wait."""
         self._reply = reply
         self._answer: Answer | None = None
         self._ended: dict[str, str] = {}
@@ -64,6 +66,11 @@ class Promise:
     def asked(self) -> bool:
         """Whether Dify may have been asked."""
         return self._reply.asked
+
+    @property
+    def carriers(self) -> frozenset[str]:
+        """What quotes of its cards refer to, as far as that is known."""
+        return frozenset(self._reply.carriers.values())
 
     @property
     def waits(self) -> bool:
@@ -97,6 +104,7 @@ class Promise:
         if carrier:
             self._reply = replace(self._reply, carriers={**self._reply.carriers, card_id: carrier})
             self._news.set()
+            self.on_carried()
 
     def ended(self, card_id: str, markdown: str) -> None:
         """What this card shows in the end is for those who quote it. Never waits: written when the reply is closed."""

@@ -103,6 +103,19 @@ async def test_a_question_is_answered_while_another_run_waits() -> None:
         assert there.platform.violations == []
 
 
+async def test_who_quotes_the_card_of_a_form_fills_in_that_one() -> None:
+    async with desk(dify=asks()) as there:
+        there.dify.default = purchase()
+        for number in range(2):
+            await there.platform.say("buy a boat")
+            await waiting(there, number=number)
+        first, second = there.platform.cards.values()
+        await there.platform.quote(first, "approve")
+        await there.ended()
+        assert (first.state, second.state) == (State.DONE, State.WRITING)
+        assert there.platform.violations == []
+
+
 async def test_the_next_start_shows_a_form_again_that_was_left_waiting(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'cardbot.db'}"
     async with desk(dify=asks(), CARDBOT_STORE=store) as there:

@@ -253,6 +253,59 @@ class TestForms:
         assert not await fills_in(direct(text="send"), world.desk)
 
     @in_virtual_time
+    async def test_of_two_forms_of_one_person_a_text_is_for_the_one_that_it_quotes(self) -> None:
+        world = World(Source(pausing(PLAIN_FORM), goes_on=[RunFinished("succeeded")]))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            world.screen.watches[0].carried("card-1", "carrier-1")
+            world.source.says = pausing(replace(PLAIN_FORM, token="token-2"))
+            tasks.start_soon(reply, direct(message_id="msg-2"), world.desk)
+            await anyio.sleep(10)
+            world.screen.watches[1].carried("card-2", "carrier-2")
+            await anyio.sleep(1)
+            assert await fills_in(direct(text="send", quoted_card="carrier-1"), world.desk)
+            await anyio.sleep(10)
+            assert [token for token, *_ in world.source.handed_in] == ["token-1"]
+            tasks.cancel_scope.cancel()
+
+    @in_virtual_time
+    async def test_who_quotes_another_card_asks_about_that_and_fills_in_nothing(self) -> None:
+        world = World(Source(pausing()))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            world.screen.watches[0].carried("card-1", "carrier-1")
+            await anyio.sleep(1)
+            assert not await fills_in(direct(text="What is that?", quoted_card="carrier-0"), world.desk)
+            assert await fills_in(direct(text="by noon", quoted_card="carrier-1"), world.desk)
+            tasks.cancel_scope.cancel()
+
+    @in_virtual_time
+    async def test_a_quote_fills_in_a_form_of_whose_card_nobody_was_told_what_quotes_call_it(self) -> None:
+        world = World(Source(pausing()))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            assert await fills_in(direct(text="by noon", quoted_card="carrier-1"), world.desk)
+            tasks.cancel_scope.cancel()
+
+    @in_virtual_time
+    async def test_after_a_new_conversation_has_begun_a_form_takes_only_what_quotes_it(self) -> None:
+        world = World(Source(pausing()))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            world.screen.watches[0].carried("card-1", "carrier-1")
+            await anyio.sleep(1)
+            await obey(Command.NEW, direct(text="/new"), world.desk, new_words=["/new"])
+            assert not await fills_in(direct(text="What is the weather?"), world.desk)
+            assert await fills_in(direct(text="by noon", quoted_card="carrier-1"), world.desk)
+            await anyio.sleep(1)
+            assert "note: by noon" in world.screen.cards[0].texts[-1]
+            tasks.cancel_scope.cancel()
+
+    @in_virtual_time
     async def test_each_person_of_a_shared_conversation_fills_in_the_own_form(self) -> None:
         world = World(Source(pausing(PLAIN_FORM), goes_on=[RunFinished("succeeded")]))
         shared = replace(world.desk, session="chat")
