@@ -75,8 +75,8 @@ class Answer:
 
     @property
     def so_far(self) -> str:
-        """The remarks and the text, without a word on how it stands."""
-        return "\n\n".join([*self._remarks, self.text])
+        """The remarks and the text, without a word on how it stands. Something can follow."""
+        return "\n\n".join([*self._remarks, whole(self.text)])
 
     @property
     def reasoning(self) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 import anyio
 import structlog
 
-from cardbot.answer import Answer
+from cardbot.answer import Answer, Outcome
 from cardbot.desk import Desk, speaker
 from cardbot.errors import (
     DifyBroken,
@@ -82,7 +82,7 @@ async def filled_in(
                     reply.type(word.text)
                 card.show(_shown(answer, reply))
                 await promise.wait(reply.form)
-    if not reply.action and anyio.current_time() >= waiting.deadline:
+    if not (reply.action or answer.outcome is Outcome.STOPPED) and anyio.current_time() >= waiting.deadline:
         answer.expire(reply.content)
     await _forget(promise.reply_id, incoming, desk)
     return reply

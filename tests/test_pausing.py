@@ -32,13 +32,14 @@ from cardbot.events import (
     TextReplaced,
     Waiting,
 )
+from cardbot.messages import Incoming
 from cardbot.open_reply import OpenReply
 from cardbot.orders import fills_in
 from cardbot.pausing import LOOK_EVERY
 from cardbot.ports import STOP
 from cardbot.reply import reply, resume
 from cardbot.texts import EN
-from tests.story import Source, World
+from tests.story import Screen, Source, World
 from tests.test_orders import FORM, PLAIN_FORM, RUN, pausing, press
 from tests.values import DIRECT, direct
 from tests.virtual import in_virtual_time
@@ -159,6 +160,30 @@ class TestNotTaken:
             await press(world, "form:yes")
             await press(world, "form:no")
         assert [one[1] for one in world.source.handed_in] == ["yes"]
+
+
+class TestShown:
+    @in_virtual_time
+    async def test_a_form_below_code_that_nobody_closed_is_no_code(self) -> None:
+        says: list[Event | Exception] = [RUN, TextDelta("```python\nprint(1)"), PLAIN_FORM, RunPaused()]
+        async with shown(World(Source(says, goes_on=SENT)), PLAIN_FORM) as world:
+            assert text(world).startswith("```python\nprint(1)\n```\n\nSend it?")
+            await press(world, STOP)
+
+    @in_virtual_time
+    async def test_a_stop_that_is_heard_after_the_time_of_the_form_is_a_stop(self) -> None:
+        class Slow(Screen):
+            async def send(self, incoming: Incoming, markdown: str) -> None:
+                await anyio.sleep(30)
+                await super().send(incoming, markdown)
+
+        world = World(Source(follows=SENT), screen=Slow())
+        async with shown(world, replace(PLAIN_FORM, expires_at=time.time() + 20)) as world:
+            world.screen.watches[0].hidden()
+            await anyio.sleep(1)
+            await press(world, STOP)
+        assert final(world) == ("done", f"Draft.\n\n{EN.stopped}")
+        assert world.source.caught_up == []
 
 
 class TestUnknownFate:
