@@ -67,6 +67,11 @@ class Answer:
         return with_hosts(self._text.answer, self._base)
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be known of it."""
+        return tuple(self._remarks)
+
+    @property
     def links(self) -> str:
         """The files of the answer that its text does not link itself."""
         text = self.text

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pydantic import TypeAdapter, ValidationError
 
 from cardbot.errors import UnreadableReply
-from cardbot.events import FormRequested, Identified
+from cardbot.events import FileProduced, FormRequested, Identified
 from cardbot.messages import Incoming
 
 
@@ -30,6 +30,10 @@ class OpenReply:
     """What Dify calls the answer: the way back to it."""
     text: str = ""
     """The answer so far."""
+    remarks: tuple[str, ...] = ()
+    """What is to be known of it, such as that a file was not read."""
+    files: tuple[FileProduced, ...] = ()
+    """Those that it has produced so far."""
     ending: Ending | None = None
     form: FormRequested | None = None
     """What the run waits for a person to fill in. Nothing happens until then."""

@@ -193,7 +193,9 @@ class Promise:
 
     async def _write_now(self) -> None:
         if self._answer is not None:
-            self._reply = replace(self._reply, ids=self._answer.ids, text=self._answer.text)
+            answer = self._answer
+            files = tuple(answer.files.values())
+            self._reply = replace(self._reply, ids=answer.ids, text=answer.text, remarks=answer.remarks, files=files)
         reply = self._reply
         if reply == self._written:
             return

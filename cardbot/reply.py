@@ -26,7 +26,7 @@ from cardbot.errors import (
     QuestionTooLong,
     ReplyAdopted,
 )
-from cardbot.events import Event, TextDelta
+from cardbot.events import Event, Remark, TextDelta
 from cardbot.messages import Incoming
 from cardbot.open_reply import Ending, OpenReply
 from cardbot.pausing import filled_in, found_again, gone_on
@@ -183,6 +183,10 @@ class Story:
         """What was known of an answer, then what it waits for, or what Dify has kept of it."""
         found, desk = self.opened, self.desk
         yield found.ids
+        for remark in found.remarks:
+            yield Remark(remark)
+        for file in found.files:
+            yield file
         yield TextDelta(found.text)
         if found.form is not None:
             kept = found_again(found.form, found, desk, self.promise)

@@ -21,10 +21,13 @@ from cardbot.errors import (
 from cardbot.events import (
     Event,
     Failed,
+    FileProduced,
     Interrupted,
     MessageEnded,
+    Remark,
     TextDelta,
     TextReplaced,
+    Waiting,
 )
 from cardbot.messages import Incoming, Person, Question
 from cardbot.open_reply import Ending, OpenReply
@@ -315,6 +318,23 @@ async def test_a_card_that_could_not_be_closed_in_time_is_left_to_whoever_takes_
 
 
 # Taking over.
+
+
+@in_virtual_time
+async def test_what_was_known_of_an_answer_and_its_files_are_there_for_whoever_takes_over() -> None:
+    picture = FileProduced("f-1", "image", "https://dify.example/files/a.png", "assistant", name="a.png")
+    world = World(Source([CHAT, Remark("Not read: b.pdf."), picture, TextDelta("Hello")]))
+    world.source.says += [Waiting(float(number)) for number in range(30)]
+    with anyio.move_on_after(10):
+        world.screen.finish_seconds = 1000
+        await reply(DIRECT, world.desk)
+    left = next(record for record in reversed(world.memory.open) if record.ending is None)
+    later = World(Source(keeps=[TextReplaced("Hello, world"), MessageEnded()]))
+    await resume("r1", OpenReply.from_json(left.to_json()), later.desk)
+    assert later.screen.cards[0].final == (
+        "done",
+        "Not read: b.pdf.\n\nHello, world\n\n![a.png](https://dify.example/files/a.png)",
+    )
 
 
 @in_virtual_time
