@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from uuid import uuid4
 
 import anyio
 import structlog
@@ -66,7 +67,9 @@ async def filled_in(
             while not reply.action:
                 if promise.is_hidden and said != reply.markdown:  # no card shows the form, or how far it is
                     said = reply.markdown
-                    await say(incoming, said, desk)
+                    # The first may be a repetition, by whoever has taken over; those after it are not.
+                    await say(incoming, said, desk, occasion=uuid4().hex if promise.sayings else "")
+                    promise.sayings += 1
                 if promise.carriers != carriers:
                     carriers = promise.carriers
                     await _keep(wanted(carriers=carriers), incoming, desk)

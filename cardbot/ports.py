@@ -214,8 +214,11 @@ class Cards(Protocol):
 class Webhook(Protocol):
     """Who delivers plain replies."""
 
-    async def send(self, incoming: Incoming, markdown: str) -> None:
-        """Deliver the whole text, in several messages if need be. Raises `DingTalkError`."""
+    async def send(self, incoming: Incoming, markdown: str, *, occasion: str = "") -> None:
+        """Deliver the whole text, in several messages if need be. Raises `DingTalkError`.
+
+        The same text in reply to the same message may be taken for a repetition, unless the `occasion` is another.
+        """
         ...
 
 

@@ -53,6 +53,8 @@ class Promise:
         """Called when that becomes so; must not wait."""
         self.on_carried: Callable[[], None] = tell_nobody
         """Called when `carriers` are more; must not wait."""
+        self.sayings = 0
+        """Plain replies in which it was said what there is to be seen before the end."""
         self._reply = reply
         self._answer: Answer | None = None
         self._ended: dict[str, str] = {}

@@ -17,8 +17,10 @@ Our choice: with the drain before it, less than the 30 s that Kubernetes gives a
 log = structlog.get_logger(__name__)
 
 
-async def say(incoming: Incoming, markdown: str, desk: Desk) -> bool:
+async def say(incoming: Incoming, markdown: str, desk: Desk, *, occasion: str = "") -> bool:
     """Deliver a plain reply; not to be interrupted half-way, for nobody could say how much of it arrived.
+
+    `occasion` sets it apart from the same text said before.
 
     Returns whether that is settled: false if DingTalk could not be reached, so that the next start tries again.
     """
@@ -26,10 +28,10 @@ async def say(incoming: Incoming, markdown: str, desk: Desk) -> bool:
     with anyio.move_on_after(min(PLAIN_REPLY, max(LAST_WORD_WHEN_LEAVING, left)), shield=True) as patience:
         try:
             try:
-                await desk.webhook.send(incoming, markdown)
+                await desk.webhook.send(incoming, markdown, occasion=occasion)
             except ContentRefused as exc:
                 log.warning("content_refused", message=incoming.message_id, error=str(exc))
-                await desk.webhook.send(incoming, desk.texts.withheld)
+                await desk.webhook.send(incoming, desk.texts.withheld, occasion=occasion)
             log.info("answered", message=incoming.message_id, by="webhook")
         except DingTalkError as exc:
             log.error("reply_lost", message=incoming.message_id, error=str(exc))

@@ -147,7 +147,7 @@ class Screen:
         async with self.open(incoming, reply_id, watch) as card:
             yield card
 
-    async def send(self, incoming: Incoming, markdown: str) -> None:
+    async def send(self, incoming: Incoming, markdown: str, *, occasion: str = "") -> None:
         if self.webhook_error:
             raise self.webhook_error
         self.replies.append(markdown)

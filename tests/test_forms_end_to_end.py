@@ -88,6 +88,18 @@ async def test_without_cards_the_form_is_a_plain_reply_and_can_be_answered() -> 
         assert there.platform.replies[1].text == "The boat costs 9. Bought."
 
 
+async def test_without_cards_a_form_is_said_again_as_often_as_it_is_not_taken() -> None:
+    async with desk(dify=asks(), DINGTALK_CARD_TEMPLATE_ID="") as there:
+        there.dify.default = purchase()
+        there.dify.troubles.append(Trouble(r"POST /v1/form/human_input/", Html(502), times=math.inf))
+        await there.platform.say("buy a boat")
+        for count in (1, 2, 3):
+            await there.platform.wait_for(lambda: len(there.platform.replies) == count)  # noqa: B023 - awaited at once
+            await there.platform.say("approve")
+        await there.platform.wait_for(lambda: len(there.platform.replies) == 4)
+        assert all(EN.form_kept in reply.text for reply in there.platform.replies[1:])
+
+
 async def test_a_question_is_answered_while_another_run_waits() -> None:
     async with desk(dify=asks()) as there:
         there.dify.answers.append(purchase())

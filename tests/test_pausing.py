@@ -173,9 +173,9 @@ class TestShown:
     @in_virtual_time
     async def test_a_stop_that_is_heard_after_the_time_of_the_form_is_a_stop(self) -> None:
         class Slow(Screen):
-            async def send(self, incoming: Incoming, markdown: str) -> None:
+            async def send(self, incoming: Incoming, markdown: str, *, occasion: str = "") -> None:
                 await anyio.sleep(30)
-                await super().send(incoming, markdown)
+                await super().send(incoming, markdown, occasion=occasion)
 
         world = World(Source(follows=SENT), screen=Slow())
         async with shown(world, replace(PLAIN_FORM, expires_at=time.time() + 20)) as world:

@@ -30,8 +30,8 @@ class AssistantReplies:
         self._api = api
         self._retry_pauses = retry_pauses
 
-    async def send(self, incoming: Incoming, markdown: str) -> None:
-        """Deliver the whole text, in several messages if need be.
+    async def send(self, incoming: Incoming, markdown: str, *, occasion: str = "") -> None:
+        """Deliver the whole text, in several messages if need be. No `occasion` is needed: nothing is a repetition.
 
         Raises the `DingTalkError` of the first piece that was not delivered; those before it are in the chat.
         `DingTalkUnreachable` means that nobody knows about that piece.

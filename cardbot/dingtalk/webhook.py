@@ -69,8 +69,8 @@ class Replies:
         self._retry_pauses = retry_pauses
         self._robot_patience = robot_patience
 
-    async def send(self, incoming: Incoming, markdown: str) -> None:
-        """Deliver the whole text, in several messages if need be.
+    async def send(self, incoming: Incoming, markdown: str, *, occasion: str = "") -> None:
+        """Deliver the whole text, in several messages if need be; see `ports.Webhook` for the `occasion`.
 
         Raises the `DingTalkError` of the first piece that could be delivered in neither way; the pieces before it
         are in the chat. `DingTalkUnreachable` means that nobody knows about that piece: it is not sent another way,
@@ -84,7 +84,7 @@ class Replies:
         try:
             url = self._webhook_of(incoming)
             while left:
-                await self._post(url, _body(title, left[0], name=_name(incoming, len(left), left[0])))
+                await self._post(url, _body(title, left[0], name=_name(incoming, len(left), left[0], occasion)))
                 left.popleft()
         except DingTalkError as error:
             if not _did_nothing(error):
@@ -184,9 +184,9 @@ def _body(title: str, piece: str, *, name: uuid.UUID) -> bytes:
     return encoded({"msgtype": "markdown", "markdown": markdown, "msgUuid": str(name)})
 
 
-def _name(incoming: Incoming, left: int, piece: str) -> uuid.UUID:
+def _name(incoming: Incoming, left: int, piece: str, occasion: str) -> uuid.UUID:
     """The name of a piece of a reply, with so many left to send. Whoever takes over after a crash finds the same."""
-    return uuid.uuid5(REPLIES, f"{incoming.message_id} {left} {piece}")
+    return uuid.uuid5(REPLIES, " ".join(filter(None, [incoming.message_id, occasion, str(left), piece])))
 
 
 def _may_pass(error: DingTalkError) -> bool:

@@ -239,7 +239,7 @@ class Chat:
             await anyio.sleep(pause)
             yield event
 
-    async def send(self, incoming: Incoming, markdown: str) -> None:
+    async def send(self, incoming: Incoming, markdown: str, *, occasion: str = "") -> None:
         await anyio.sleep(0.1)
         self.replies.append(markdown)
 
