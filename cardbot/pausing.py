@@ -66,9 +66,10 @@ async def filled_in(
         async with _looked_after(form, desk, waiting):
             while not reply.action:
                 if promise.is_hidden and said != reply.markdown:  # no card shows the form, or how far it is
+                    text = reply.markdown if said or form.remark else _shown(answer, reply)  # what it is about, once
                     said = reply.markdown
                     # The first may be a repetition, by whoever has taken over; those after it are not.
-                    await say(incoming, said, desk, occasion=uuid4().hex if promise.sayings else "")
+                    await say(incoming, text, desk, occasion=uuid4().hex if promise.sayings else "")
                     promise.sayings += 1
                 if promise.carriers != carriers:
                     carriers = promise.carriers

@@ -413,6 +413,21 @@ class TestForms:
         assert world.source.handed_in[0][1] == "yes"
 
     @in_virtual_time
+    async def test_without_a_card_what_is_to_be_decided_on_stands_above_the_form(self) -> None:
+        world = World(Source(pausing()))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reply, DIRECT, world.desk)
+            await anyio.sleep(10)
+            world.screen.watches[0].lost()
+            await anyio.sleep(1)
+            await fills_in(direct(text="by noon"), world.desk)
+            await anyio.sleep(1)
+            first, second = world.screen.replies
+            assert first.startswith("Draft.\n\nSend it?")
+            assert second.startswith("Send it?")
+            tasks.cancel_scope.cancel()
+
+    @in_virtual_time
     async def test_a_form_whose_card_is_lost_while_it_waits_comes_as_a_plain_reply(self) -> None:
         world = World(Source(pausing(PLAIN_FORM), goes_on=[RunFinished("succeeded")]))
         async with anyio.create_task_group() as tasks:
