@@ -24,6 +24,10 @@ CUT = "…"
 KEEPING = 1.5
 """Seconds for the texts of one answer. Our choice: a store that hangs must not hold up a program that leaves."""
 
+LOOKS = (0.0, 0.5, 1.0, 2.0)
+"""Seconds before each look for a text that is not known. Our choice: who quotes a card while it is typed stands in line
+behind it, and has their turn when Dify has ended, which is a moment before the card has its last text."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -45,14 +49,15 @@ async def with_quote(incoming: Incoming, store: Store) -> Incoming:
     if not incoming.quoted_card:
         return incoming
     try:
-        text = await store.shown(_key(incoming.quoted_card, incoming))
+        for pause in LOOKS:
+            await anyio.sleep(pause)
+            if text := await store.shown(_key(incoming.quoted_card, incoming)):
+                return replace(incoming, quoted=text)
     except StoreError as exc:
         log.error("shown_text_not_read", message=incoming.message_id, error=str(exc))
-        return incoming
-    if not text:
+    else:
         log.info("quote_unknown", message=incoming.message_id)
-        return incoming
-    return replace(incoming, quoted=text)
+    return incoming
 
 
 def _key(carrier: str, incoming: Incoming) -> CardKey:

@@ -17,6 +17,7 @@ from cardbot.texts import EN
 from tests.desk import Desk, desk
 from tests.faults.judge import questions, sights
 from tests.faults.processes import START, cardbot_run, kill, settings
+from tests.virtual import run_with_sockets
 
 pytestmark = pytest.mark.anyio
 
@@ -230,3 +231,18 @@ async def test_a_card_that_another_process_has_finished_can_be_quoted(tmp_path: 
         quote = f"> 1. Buy **flour**.\n>\n> {EN.interrupted}"
         assert questions(dify)[-1][0] == f"{EN.quoted.format(quote=quote)}\n\nand then?"
         assert platform.violations == []
+
+
+def test_a_card_that_is_quoted_while_it_is_typed_goes_along_as_it_ends() -> None:
+    """The question stands in line behind it, and has its turn a moment before the card's last text is kept."""
+
+    async def main() -> None:
+        async with desk(platform={"latency": 0.3}, CARDBOT_STORE="memory:") as there:
+            there.dify.answers.append(Script(ANSWER, cps=10))
+            await there.platform.say("how do I bake bread?")
+            await there.platform.wait_for(lambda: any(card.frames for card in there.platform.cards.values()))
+            (card,) = there.platform.cards.values()
+            await there.platform.quote(card, "what is the second?")
+            assert await asked(there) == ASKED
+
+    run_with_sockets(main)
