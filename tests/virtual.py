@@ -1,10 +1,12 @@
 """Runs a coroutine function in virtual time: hours pass in milliseconds, and waits are exact."""
 
 import asyncio
+import gc
 import selectors
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
+from types import FunctionType
 from typing import Any, TypeVar
 
 import anyio
@@ -60,6 +62,15 @@ class _Loop(asyncio.SelectorEventLoop):
         return self._jumping.now
 
 
+def _show_by_default(patch: pytest.MonkeyPatch, clock: Callable[[], float], shown: Callable[[], float]) -> None:
+    """Let functions whose parameters have the clock as their default go by what is shown."""
+    for function in gc.get_objects():
+        defaults = function.__kwdefaults__ if isinstance(function, FunctionType) else None
+        if defaults and any(value is clock for value in defaults.values()):
+            shows = {name: shown if value is clock else value for name, value in defaults.items()}
+            patch.setattr(function, "__kwdefaults__", shows)
+
+
 def run_with_sockets(main: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
     """Run it on asyncio, with real sockets between tasks of this process, in virtual time; every clock shows it.
 
@@ -76,8 +87,13 @@ def run_with_sockets(main: Callable[..., Coroutine[Any, Any, T]], *args: Any) ->
     def now() -> float:
         return loops[-1].time() if loops else began
 
+    def wall() -> float:
+        return epoch + now() - began
+
     with pytest.MonkeyPatch.context() as patch:
+        _show_by_default(patch, time.monotonic, now)
+        _show_by_default(patch, time.time, wall)
         patch.setattr(time, "monotonic", now)
-        patch.setattr(time, "time", lambda: epoch + now() - began)
-        patch.setattr(time, "time_ns", lambda: round((epoch + now() - began) * 1e9))
+        patch.setattr(time, "time", wall)
+        patch.setattr(time, "time_ns", lambda: round(wall() * 1e9))
         return anyio.run(main, *args, backend_options={"loop_factory": loop})
