@@ -16,6 +16,7 @@ from cardbot.errors import (
     DifyUnauthorized,
     DifyUnreachable,
     DingTalkUnreachable,
+    ReplyAdopted,
     StoreError,
 )
 from cardbot.events import (
@@ -460,6 +461,32 @@ def test_nothing_is_said_after_another_process_took_over(nth: int, lost: bool) -
             assert world.memory.dropped == []
 
     run()
+
+
+class AdoptedAndGone(Memory):
+    """Says once that another process has taken over, and nothing any more after that."""
+
+    async def keep_reply(self, reply_id: str, record: str) -> None:
+        try:
+            await super().keep_reply(reply_id, record)
+        except ReplyAdopted:
+            self.error = StoreError("no network")
+            raise
+
+
+@in_virtual_time
+async def test_who_has_heard_of_a_takeover_says_nothing_though_the_store_is_gone_since() -> None:
+    world = World(Source([CHAT, *[TextDelta("x")] * 10, MessageEnded()]), memory=AdoptedAndGone())
+
+    async def adopt() -> None:
+        await anyio.sleep(4.5)
+        world.memory.adopted = True
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(adopt)
+        await reply(DIRECT, world.desk)
+    assert world.screen.cards[0].final is None
+    assert world.screen.replies == []
 
 
 @pytest.mark.parametrize("plain", [None, "Hello"])
