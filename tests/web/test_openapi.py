@@ -74,6 +74,7 @@ def in_full(described: dict[str, Any]) -> dict[str, Any]:
     return described
 
 
+@pytest.mark.timeout(300)  # hundreds of requests: 15 s alone, 70 s seen among four workers on one core
 async def test_schemathesis_finds_no_fault(tmp_path: Path) -> None:
     (tmp_path / "openapi.json").write_text(json.dumps(in_full(document(wants_key=True))))
     async with front_of(Answers(sunny, limit=1000), keys=["key-1"]) as (address, _):
@@ -82,7 +83,7 @@ async def test_schemathesis_finds_no_fault(tmp_path: Path) -> None:
                 [
                     *(sys.executable, "-m", "schemathesis.cli", "run", "openapi.json", "--url", address),
                     *("--header", "Authorization: Bearer key-1", "--checks", "all", "--seed", "1"),
-                    *("--max-examples", "25", "--request-timeout", "10", "--no-color"),
+                    *("--max-examples", "25", "--request-timeout", "30", "--no-color"),
                 ],
                 cwd=tmp_path,
                 check=False,
