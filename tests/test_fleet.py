@@ -27,6 +27,7 @@ from cardbot.playground.platform.faults import Reject
 from cardbot.robots import Robot
 from cardbot.settings import Settings
 from cardbot.texts import EN
+from tests.patience import SOON
 from tests.test_bot import closed_port
 
 pytestmark = pytest.mark.anyio
@@ -188,7 +189,7 @@ async def test_when_no_robot_can_start_the_end_says_why_for_each(tmp_path: Path)
     async with sides(secret="another") as (sales, hr, sales_dify, hr_dify):
         store = f"sqlite:///{tmp_path}"  # a folder
         robots = [robot("sales", sales, sales_dify.url, CARDBOT_STORE=store), robot("hr", hr, hr_dify.url)]
-        with anyio.fail_after(10), pytest.raises(NoRobotRuns) as caught:
+        with anyio.fail_after(SOON), pytest.raises(NoRobotRuns) as caught:
             await fleet.run(robots, anyio.Event())
     assert list(caught.value.reasons) == ["sales", "hr"]
     first, second = str(caught.value).splitlines()
@@ -200,13 +201,13 @@ async def test_when_no_robot_can_start_the_end_says_why_for_each(tmp_path: Path)
 
 async def test_the_only_robots_refusal_is_raised_as_it_is() -> None:
     async with sides(secret="another") as (_, hr, _, hr_dify):
-        with anyio.fail_after(10), pytest.raises(InvalidCredentials):
+        with anyio.fail_after(SOON), pytest.raises(InvalidCredentials):
             await fleet.run([robot("hr", hr, hr_dify.url)], anyio.Event())
 
 
 async def test_who_is_told_to_leave_does_not_wait_for_a_robot_that_has_failed() -> None:
     async with sides(secret="another") as (sales, hr, sales_dify, hr_dify):
-        with anyio.fail_after(10):
+        with anyio.fail_after(SOON):
             async with running(robot("hr", hr, hr_dify.url), robot("sales", sales, sales_dify.url)):
                 await sales.connected()
 
@@ -285,7 +286,7 @@ async def test_sigterm_lets_all_robots_finish_their_answers(tmp_path: Path) -> N
             for platform in (sales, hr):
                 await platform.wait_for(lambda platform=platform: any(card.frames for card in platform.cards.values()))  # type: ignore[misc]  # a default argument binds the loop's variable
             process.send_signal(signal.SIGTERM)
-            with anyio.fail_after(20):
+            with anyio.fail_after(SOON):
                 assert await process.wait() == 0
         assert [card.content for card in sales.cards.values()] == ["We sell. " * 30]
         assert [card.content for card in hr.cards.values()] == ["We hire. " * 30]
@@ -354,6 +355,6 @@ async def test_serve_offers_the_robots_dify_apps_where_the_file_names_no_models(
             async with httpx.AsyncClient() as client:
                 models = (await client.get(f"{address}/models")).json()
             process.send_signal(signal.SIGTERM)
-            with anyio.fail_after(20):
+            with anyio.fail_after(SOON):
                 assert await process.wait() == 0
     assert [model["id"] for model in models["data"]] == ["sales", "hr"]

@@ -217,7 +217,7 @@ async def test_a_form_that_dify_could_not_take_is_shown_again_and_taken_then(app
         assert "note: a red one" in card.content
         there.dify.troubles.clear()
         await there.platform.click(card, "form:approve")
-        await there.ended(within=10)
+        await there.ended()
         assert card.state is State.DONE
         assert card.content == "The boat costs 9. Bought."
         submitted = [request.body or {} for request in there.dify.requests if request.path.startswith("/v1/form/")]
@@ -236,7 +236,7 @@ async def test_a_form_that_dify_took_unheard_goes_on_without_another_press(monke
         await there.platform.say("buy a boat")
         card = await waiting(there)
         await there.platform.click(card, "form:approve")
-        await there.ended(within=20)
+        await there.ended()
         assert card.content == "The boat costs 9. Bought."
         handed_in = [one for one in there.dify.requests if one.path.startswith("/v1/form/") and one.method == "POST"]
         assert len(handed_in) == 1
@@ -253,7 +253,7 @@ async def test_a_form_that_was_handed_in_by_mail_goes_on_in_the_card() -> None:
             body = {"inputs": {}, "action": "reject", "user": "bob"}
             assert (await mail.post(f"/form/human_input/{token}", json=body)).status_code == 200
         await there.platform.click(card, "form:approve")
-        await there.ended(within=10)
+        await there.ended()
         assert card.content == f"{EN.form_taken}\n\nDraft. rejected."
 
 
@@ -264,7 +264,7 @@ async def test_what_dify_does_when_the_time_is_over_is_typed_into_the_card(app: 
         pause = Pause(content="Buy it?", expires_in=1.0, late=Script(" Nobody came."))
         there.dify.default = Script("Draft.", pause=pause)
         await there.platform.say("buy a boat")
-        await there.ended(within=20)
+        await there.ended()
         assert there.finals == ["Draft. Nobody came."]
         assert there.platform.violations == []
 
@@ -274,7 +274,7 @@ async def test_a_run_that_dify_stops_when_the_time_is_over_ends_its_card(monkeyp
     async with desk(dify=asks()) as there:
         there.dify.default = Script("Draft.", pause=Pause(content="Buy it?", expires_in=1.0, late="stopped"))
         await there.platform.say("buy a boat")
-        await there.ended(within=20)
+        await there.ended()
         assert there.finals == [f"Draft.\n\nBuy it?\n\n{EN.expired}"]
 
 

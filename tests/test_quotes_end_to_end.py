@@ -159,7 +159,7 @@ async def test_an_answer_that_was_stopped_is_quoted_as_far_as_it_came(tmp_path: 
     async with desk(CARDBOT_STORE=f"sqlite:///{database}") as there:
         there.dify.answers.append(Script("One two three. " * 1_000, cps=40))
         await there.platform.say("count")
-        await there.platform.wait_for(lambda: any(card.frames for card in there.platform.cards.values()), timeout=20)
+        await there.platform.wait_for(lambda: any(card.frames for card in there.platform.cards.values()))
         await there.platform.say("/stop")
         await kept(database)
         (card,) = there.platform.cards.values()

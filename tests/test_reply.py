@@ -171,6 +171,25 @@ async def test_a_store_that_fails_costs_the_memory_and_not_the_answer() -> None:
     assert world.screen.cards[0].final == ("done", "Hello")
 
 
+class BusyAtTheEnd(Memory):
+    """Removes nothing the first two times."""
+
+    tries = 0
+
+    async def drop_reply(self, reply_id: str) -> None:
+        self.tries += 1
+        if self.tries < 3:
+            raise StoreError("database is locked")
+        await super().drop_reply(reply_id)
+
+
+@in_virtual_time
+async def test_a_record_that_could_not_be_removed_is_removed_a_moment_later() -> None:
+    world = World(Source(HELLO), memory=BusyAtTheEnd())
+    await reply(DIRECT, world.desk)
+    assert len(world.memory.dropped) == 1
+
+
 @in_virtual_time
 async def test_a_cancelled_reply_ends_its_card_with_the_text_so_far() -> None:
     world = World(Source(HELLO))

@@ -497,11 +497,11 @@ async def test_silence_ends_with_the_timeout(server: Server) -> None:
 
 
 async def test_slow_drip_ends_with_the_deadline(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cardbot.dingtalk.sdk.DEADLINE", 0.2)
     server.answers(STREAM, Fault.SILENCE)
 
     async with api_at(server, timeout=30.0) as api:
         await api.access_token()
+        monkeypatch.setattr("cardbot.dingtalk.sdk.DEADLINE", 0.2)
         with pytest.raises(DingTalkUnreachable, match="TimeoutError"):
             await api.stream(FRAME)
 

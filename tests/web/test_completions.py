@@ -405,7 +405,7 @@ async def test_a_client_that_leaves_before_the_answer_stops_it_too() -> None:
 
 async def test_who_leaves_while_in_line_is_not_asked_for() -> None:
     async with stand() as there:
-        there.dify.default = Script(TEXT, cps=40)
+        there.dify.answers.append(Script(TEXT, first=2.0))  # so the second has left before the first is done
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: there.ask("first", user="ada"))
             await until(lambda: there.asked)

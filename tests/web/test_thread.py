@@ -21,6 +21,7 @@ from cardbot.settings import ServeSettings
 from cardbot.store.memory import MemoryStore
 from cardbot.web import serve
 from cardbot.web.thread import kept, said, taken, thread_key
+from tests.patience import SOON
 from tests.web.source import Answers
 from tests.web.stand import Stand, dify_settings, front_of, stand, talking, user
 
@@ -292,7 +293,7 @@ async def test_of_two_that_go_on_from_the_same_words_only_one_gets_the_conversat
 
     async with front_of(Answers(answers)) as (_, client):
         messages = [user("one"), assistant(await told(client, [user("one")])), user("two")]
-        with anyio.fail_after(10):
+        with anyio.fail_after(SOON):
             async with anyio.create_task_group() as tasks:
                 for _ in range(2):
                     tasks.start_soon(told, client, messages)
