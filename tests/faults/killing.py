@@ -45,6 +45,8 @@ class Fate:
     message: Message
     after: float
     """Seconds from the message to the kill."""
+    acked: float | None = None
+    """Seconds from its acknowledgement to the kill; None: there was none by then."""
     asked: float | None = None
     """Seconds from Dify's being asked to the kill; None: it was not asked by then."""
     about_to_ask: bool = False
@@ -61,8 +63,9 @@ class Report:
 
     fates: list[Fate] = field(default_factory=list)
     objections: list[str] = field(default_factory=list)
-    unwritten: int = 0
-    """Messages that were acknowledged, and of which the bot had written nothing: known to be lost."""
+    unwritten: list[float] = field(default_factory=list)
+    """For each message that was acknowledged, and of which the bot had written nothing: seconds from then to the kill.
+    Known to be lost."""
 
     def object(self, fate: Fate, what: str) -> None:
         """Note an objection, with the instant that led to it."""
@@ -134,6 +137,8 @@ def _look_up(fates: list[Fate], platform: Platform, dify: FakeDify, database: Pa
     }
     for fate in fates:
         user = fate.message.user
+        if fate.message.acked_at is not None:
+            fate.acked = killed - fate.message.acked_at
         fate.shown = shown.get(user, "")
         fate.asked = killed - asked[user] if user in asked else None
         fate.written = fate.asked is not None or fate.message.id in noted
@@ -156,7 +161,8 @@ def _judge(platform: Platform, fates: list[Fate], app: App, report: Report) -> N
         report.fates.append(fate)
         sight = seen[fate.message.user]
         if not fate.written and not sight.cards and not sight.replies:
-            report.unwritten += fate.message.ack is not None
+            if fate.acked is not None:
+                report.unwritten.append(fate.acked)
             continue
         for what in objections(sight, _ends(fate, app)):
             report.object(fate, what)

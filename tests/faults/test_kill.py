@@ -27,6 +27,10 @@ BOTS: tuple[App, ...] = ("chat", "advanced-chat", "chat", "advanced-chat")
 
 USERS = ("one", "two", "three")
 
+WRITTEN_WITHIN = 1.0
+"""Seconds within which an acknowledged message is written down. It takes a millisecond or two where nothing else runs;
+our choice: on a busy machine, where the bot's thread that writes has to wait for a core, a good deal more."""
+
 
 @pytest.mark.timeout(120 + 20 * KILLS)
 @pytest.mark.parametrize("seed", [SEED], ids=lambda seed: f"seed {seed}")
@@ -43,7 +47,9 @@ async def test_a_killed_bot_ends_every_answer_once_after_its_next_start(seed: in
         for number, app in enumerate(BOTS):
             tasks.start_soon(one, number, app)
     assert [what for report in reports for what in report.objections] == []
-    assert sum(report.unwritten for report in reports) <= 1, "known: a millisecond or two between ack and first note"
+    unwritten = [seconds for report in reports for seconds in report.unwritten]
+    assert max(unwritten, default=0.0) < WRITTEN_WITHIN, "acknowledged, and not written down"
+    assert len(unwritten) <= KILLS / 3, "known: a millisecond or two between ack and first note"
     assert sum(fate.asked is not None for report in reports for fate in report.fates) >= KILLS, "too few were amid it"
 
 
