@@ -1,7 +1,7 @@
 """Forms that were not taken, or not in time: asked for again, or followed; the story in virtual time."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -74,6 +74,30 @@ def final(world: World) -> tuple[str, str] | None:
 def kept(world: World) -> OpenReply:
     """What whoever takes over now would find."""
     return OpenReply.from_json(world.memory.open[-1].to_json())
+
+
+class Looking(Source):
+    """Looks at what is written down when a form comes to it."""
+
+    world: World
+    found: OpenReply
+
+    async def go_on(
+        self, form: FormRequested, action: str, inputs: Mapping[str, str], ids: Identified, user: str
+    ) -> AsyncGenerator[Event]:
+        self.found = kept(self.world)
+        async for event in super().go_on(form, action, inputs, ids, user):
+            yield event
+
+
+@in_virtual_time
+async def test_it_is_written_down_that_a_form_may_be_with_dify_before_it_is() -> None:
+    """Or whoever takes over would show it again, to be answered once more."""
+    source = Looking(goes_on=SENT)
+    source.world = World(source)
+    async with shown(source.world, PLAIN_FORM) as world:
+        await press(world, "form:yes")
+    assert source.found.form_gone
 
 
 class TestNotTaken:
