@@ -130,7 +130,10 @@ class Inbox:
         command = self._command(incoming)
         if command is not Command.NONE:
             await obey(command, incoming, desk, new_words=self._settings.new_words)
-        elif not await fills_in(incoming, desk):
+            return
+        with anyio.CancelScope(shield=True):  # as above: until it is written down
+            is_for_a_form = await fills_in(incoming, desk)
+        if not is_for_a_form:
             await reply(incoming, desk)
 
     def _command(self, incoming: Incoming) -> Command:

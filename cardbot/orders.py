@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Collection
 
+import anyio
 import structlog
 
 from cardbot.commands import Command
@@ -24,17 +25,23 @@ log = structlog.get_logger(__name__)
 async def obey(command: Command, incoming: Incoming, desk: Desk, *, new_words: Collection[str]) -> None:
     """Do what a command asks for, and say so."""
     log.info("command", message=incoming.message_id, command=command.value)
+    with anyio.CancelScope(shield=True):  # until it is written down what there is to say
+        sentence = await _done(command, incoming, desk, new_words)
+    if sentence:
+        await tell(incoming, sentence, desk)
+
+
+async def _done(command: Command, incoming: Incoming, desk: Desk, new_words: Collection[str]) -> str:
+    """Do it; returns what there is to say, if anything."""
     match command:
         case Command.NEW:
-            await tell(incoming, await _renew(incoming, desk), desk)
+            return await _renew(incoming, desk)
         case Command.HELP:
-            words = " / ".join(new_words)
-            await tell(incoming, desk.texts.help.format(new=words), desk)
+            return desk.texts.help.format(new=" / ".join(new_words))
         case Command.STOP:
-            if not await _stop(incoming, desk):
-                await tell(incoming, desk.texts.nothing_to_stop, desk)
+            return "" if await _stop(incoming, desk) else desk.texts.nothing_to_stop
         case Command.NONE:
-            pass
+            return ""
 
 
 async def tell(incoming: Incoming, sentence: str, desk: Desk) -> None:

@@ -273,6 +273,34 @@ def asked(world: Desk) -> list[Recorded]:
     return [request for request in world.dify.requests if request.path.endswith("/chat-messages")]
 
 
+@pytest.mark.parametrize(
+    ("text", "work"),
+    [
+        *(("hello", work) for work in ("first_seen", "conversation", "keep_reply")),
+        *(("/new", work) for work in ("first_seen", "keep_conversation", "forget_conversation", "keep_reply")),
+        ("/stop", "replies_elsewhere"),
+    ],
+)
+async def test_a_message_is_told_its_end_wherever_the_bot_leaves(
+    text: str, work: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is acknowledged, and known as seen: nobody else will ever answer it."""
+    begun, done = anyio.Event(), getattr(MemoryStore, work)
+
+    async def slowly(self: MemoryStore, *args: Any) -> Any:
+        begun.set()
+        await anyio.sleep(0.1)
+        return await done(self, *args)
+
+    async with desk(CARDBOT_DRAIN_SECONDS="0") as world:
+        monkeypatch.setattr(MemoryStore, work, slowly)
+        await world.platform.say(text)
+        with anyio.fail_after(SOON):
+            await begun.wait()
+    assert len(world.finals) == 1
+    assert world.spinning == []
+
+
 async def test_a_message_of_half_an_hour_ago_is_acknowledged_and_not_answered() -> None:
     async with desk() as world:
         old = await world.platform.say("old", createAt=int((time.time() - 1900) * 1000))
