@@ -64,9 +64,11 @@ class _Loop(asyncio.SelectorEventLoop):
 
 def _show_by_default(patch: pytest.MonkeyPatch, clock: Callable[[], float], shown: Callable[[], float]) -> None:
     """Let functions whose parameters have the clock as their default go by what is shown."""
-    for function in gc.get_objects():
-        defaults = function.__kwdefaults__ if isinstance(function, FunctionType) else None
-        if defaults and any(value is clock for value in defaults.values()):
+    # Not `isinstance`, which asks a weak proxy for what may be gone.
+    functions = [found for found in gc.get_objects() if type(found) is FunctionType and found.__kwdefaults__]
+    for function in functions:
+        defaults = function.__kwdefaults__ or {}
+        if any(value is clock for value in defaults.values()):
             shows = {name: shown if value is clock else value for name, value in defaults.items()}
             patch.setattr(function, "__kwdefaults__", shows)
 
