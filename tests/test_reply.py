@@ -201,6 +201,25 @@ async def test_a_cancelled_reply_ends_its_card_with_the_text_so_far() -> None:
     assert world.source.closed == 1
 
 
+class Hanging(Memory):
+    """Answers nothing any more after the first note."""
+
+    async def keep_reply(self, reply_id: str, record: str) -> None:
+        if self.records:
+            await anyio.sleep_forever()
+        await super().keep_reply(reply_id, record)
+
+
+@in_virtual_time
+async def test_a_store_that_hangs_costs_a_program_that_leaves_no_last_word() -> None:
+    world = World(Source(HELLO), memory=Hanging())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(reply, DIRECT, world.desk)
+        await anyio.sleep(4.2)
+        tasks.cancel_scope.cancel()
+    assert world.screen.cards[0].final == ("done", f"Hel\n\n{EN.interrupted}")
+
+
 @in_virtual_time
 async def test_a_cancelled_reply_does_not_hold_up_the_exit() -> None:
     world = World(Source(HELLO))
