@@ -36,7 +36,7 @@ from cardbot.ports import Card
 from cardbot.promise import NOTE_EVERY
 from cardbot.reply import reply, resume
 from cardbot.texts import EN
-from tests.story import CHAT, HELLO, Memory, Source, World
+from tests.story import CHAT, HELLO, Memory, Screen, Source, World
 from tests.values import DIRECT, GROUP, direct
 from tests.virtual import in_virtual_time
 
@@ -199,6 +199,32 @@ async def test_a_cancelled_reply_ends_its_card_with_the_text_so_far() -> None:
         tasks.cancel_scope.cancel()
     assert world.screen.cards[0].final == ("done", f"Hel\n\n{EN.interrupted}")
     assert world.source.closed == 1
+
+
+class SlowToSend(Screen):
+    """Takes a second for a plain reply."""
+
+    begun = 0
+
+    async def send(self, incoming: Incoming, markdown: str) -> None:
+        self.begun += 1
+        await anyio.sleep(1)
+        await super().send(incoming, markdown)
+
+
+@in_virtual_time
+async def test_a_plain_reply_is_not_cut_off_and_begun_anew_by_leaving() -> None:
+    screen = SlowToSend()
+    screen.card_error = CardLost("gone", unseen="Hello")
+    world = World(Source(HELLO), screen)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(reply, DIRECT, world.desk)
+        while not screen.begun:  # noqa: ASYNC110 - in virtual time
+            await anyio.sleep(0.1)
+        await anyio.sleep(0.5)
+        tasks.cancel_scope.cancel()
+    assert (screen.begun, screen.replies) == (1, ["Hello"])
+    assert len(world.memory.dropped) == 1
 
 
 class Hanging(Memory):
