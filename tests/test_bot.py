@@ -323,6 +323,16 @@ async def test_who_is_on_no_list_is_told_so_and_dify_is_not_asked() -> None:
         assert len(world.platform.cards) == 2
 
 
+async def test_whoever_writes_too_fast_can_still_stop_the_answer() -> None:
+    async with desk(CARDBOT_USER_RATE="1") as world:
+        world.dify.answers.append(Script("one two three " * 1_000, cps=40))
+        await world.platform.say("count")
+        await world.platform.wait_for(lambda: any(card.frames for card in world.platform.cards.values()))
+        await world.platform.say("/stop")
+        await world.ended()
+        assert [text.endswith(EN.stopped) for text in world.finals] == [True]
+
+
 async def test_who_writes_too_fast_is_told_when_to_go_on() -> None:
     async with desk(CARDBOT_USER_RATE="2") as world:
         for number in range(3):

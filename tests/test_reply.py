@@ -11,6 +11,7 @@ import pytest
 
 from cardbot.errors import (
     CardLost,
+    ContentRefused,
     DifyBusy,
     DifyRejected,
     DifyUnauthorized,
@@ -224,6 +225,25 @@ async def test_a_plain_reply_is_not_cut_off_and_begun_anew_by_leaving() -> None:
         await anyio.sleep(0.5)
         tasks.cancel_scope.cancel()
     assert (screen.begun, screen.replies) == (1, ["Hello"])
+    assert len(world.memory.dropped) == 1
+
+
+class Censored(Screen):
+    """Takes no plain reply but the sentence that says so."""
+
+    async def send(self, incoming: Incoming, markdown: str) -> None:
+        if markdown != EN.withheld:
+            raise ContentRefused("refused", status=200, code="400102")
+        await super().send(incoming, markdown)
+
+
+@in_virtual_time
+async def test_a_plain_reply_that_the_content_check_refuses_is_replaced_by_a_sentence() -> None:
+    screen = Censored()
+    screen.card_error = CardLost("gone", unseen="Hello")
+    world = World(Source(HELLO), screen)
+    await reply(DIRECT, world.desk)
+    assert screen.replies == [EN.withheld]
     assert len(world.memory.dropped) == 1
 
 
