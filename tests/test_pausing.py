@@ -100,6 +100,14 @@ async def test_it_is_written_down_that_a_form_may_be_with_dify_before_it_is() ->
     assert source.found.form_gone
 
 
+@in_virtual_time
+async def test_a_form_that_is_handed_in_takes_no_later_message() -> None:
+    async with shown(World(Source(goes_on=SENT)), PLAIN_FORM) as world:
+        assert await world.memory.conversation(world.desk.form_key(DIRECT))
+        await press(world, "form:yes")
+    assert await world.memory.conversation(world.desk.form_key(DIRECT)) == ""
+
+
 class TestNotTaken:
     @pytest.mark.parametrize("error", [AWAY, BROKEN, BUSY], ids=lambda error: type(error).__name__)
     def test_a_form_that_dify_did_not_take_is_shown_again_with_its_buttons_and_values(self, error: DifyError) -> None:
