@@ -207,10 +207,10 @@ class SlowToSend(Screen):
 
     begun = 0
 
-    async def send(self, incoming: Incoming, markdown: str) -> None:
+    async def send(self, incoming: Incoming, markdown: str, *, occasion: str = "") -> None:
         self.begun += 1
         await anyio.sleep(1)
-        await super().send(incoming, markdown)
+        await super().send(incoming, markdown, occasion=occasion)
 
 
 @in_virtual_time
@@ -231,10 +231,10 @@ async def test_a_plain_reply_is_not_cut_off_and_begun_anew_by_leaving() -> None:
 class Censored(Screen):
     """Takes no plain reply but the sentence that says so."""
 
-    async def send(self, incoming: Incoming, markdown: str) -> None:
+    async def send(self, incoming: Incoming, markdown: str, *, occasion: str = "") -> None:
         if markdown != EN.withheld:
             raise ContentRefused("refused", status=200, code="400102")
-        await super().send(incoming, markdown)
+        await super().send(incoming, markdown, occasion=occasion)
 
 
 @in_virtual_time
