@@ -86,7 +86,7 @@ class Inbox:
             log.error("press_unreadable", error=str(exc))
             return
         if reply_id := reply_of(press.out_track_id):
-            self._tasks.start_soon(self._desk.words.press, reply_id, Word(press.person, action=press.action))
+            self._tasks.start_soon(self._desk.words.send, reply_id, Word(press.person, action=press.action))
 
     def resume(self, reply_id: str, found: OpenReply) -> None:
         """Finish what another process has left open."""

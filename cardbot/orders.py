@@ -64,10 +64,10 @@ async def fills_in(incoming: Incoming, desk: Desk) -> bool:
         log.error("form_not_read", error=str(exc))
         return False
     for wanted in reversed(fitting):
-        if desk.words.say_here(wanted.reply_id, word):
+        if desk.words.say(wanted.reply_id, word):
             return True
         if await _is_elsewhere(wanted.reply_id, desk):
-            await desk.words.press(wanted.reply_id, word)
+            await desk.words.send(wanted.reply_id, word)
             return True
     return False
 
@@ -84,10 +84,10 @@ async def _is_elsewhere(reply_id: str, desk: Desk) -> bool:
 async def _stop(incoming: Incoming, desk: Desk) -> bool:
     """Stop what this person is being answered in this chat, by whichever process. Returns whether that is anything."""
     word = Word(speaker(incoming), action=STOP, at=incoming.created_at)
-    here = desk.words.say_here(desk.address(incoming), word)
+    here = desk.words.say(desk.address(incoming), word)
     elsewhere = await _answered_elsewhere(incoming, word, desk)
     for reply_id in elsewhere:
-        await desk.words.press(reply_id, word)
+        await desk.words.send(reply_id, word)
     return here or bool(elsewhere)
 
 

@@ -128,22 +128,14 @@ class Words:
                 if not self._ears[address]:
                     del self._ears[address]
 
-    def say_here(self, address: str, word: Word) -> bool:
+    def say(self, address: str, word: Word) -> bool:
         """Say something to the answers of this process alone. Never waits. Returns whether one of them hears it."""
         heard = [ear.hear(word) for ear in self._ears.get(address, [])]
         return any(heard)
 
-    async def say(self, address: str, word: Word) -> bool:
-        """Returns whether somebody hears it, or one of the other processes may."""
-        if self.say_here(address, word):
-            return True
-        if not self._alone:
-            await self._post(address, word)
-        return not self._alone
-
-    async def press(self, reply_id: str, word: Word) -> None:
+    async def send(self, reply_id: str, word: Word) -> None:
         """Say something to one answer, wherever it is: a process that began a moment ago is not known yet."""
-        if not self.say_here(reply_id, word):
+        if not self.say(reply_id, word):
             await self._post(reply_id, word)
 
     async def _post(self, address: str, word: Word) -> None:
@@ -176,6 +168,6 @@ class Words:
                 continue
             for address, word in found:
                 try:
-                    self.say_here(address, Word.from_json(word))
+                    self.say(address, Word.from_json(word))
                 except StoreError as exc:  # the others are taken out of the store by now
                     log.error("word_unreadable", error=str(exc))

@@ -39,7 +39,7 @@ def pausing(form: FormRequested = FORM) -> list[Event | Exception]:
 
 
 async def press(world: World, action: str, *, person: str = ADA, incoming: Incoming = DIRECT) -> bool:
-    return await world.desk.words.say(world.desk.address(incoming), Word(person, action=action))
+    return world.desk.words.say(world.desk.address(incoming), Word(person, action=action))
 
 
 class TestStop:
@@ -615,7 +615,7 @@ class TestFormsWithSeveralProcesses:
             tasks.start_soon(reply, DIRECT, there.desk)
             await anyio.sleep(10)
             there.side.forgets = False  # the store is away for a moment
-            assert there.desk.words.say_here(there.desk.address(DIRECT), Word(ADA, action=STOP))
+            assert there.desk.words.say(there.desk.address(DIRECT), Word(ADA, action=STOP))
             await anyio.sleep(10)
             assert there.screen.cards[0].final
             assert not await fills_in(direct(text="What is the weather?"), here.desk)
