@@ -13,7 +13,7 @@ from cardbot.events import Event, Identified
 from cardbot.messages import FileKind, Question, Upload
 from cardbot.ports import ConversationKey, Download, Source, Store
 from cardbot.web.order import Order, Picture
-from cardbot.web.thread import taken, thread_key
+from cardbot.web.thread import borrowed, thread_key
 
 ROBOT = "openai"
 """What stands for the robot in the key of a conversation: these are none of DingTalk's."""
@@ -74,7 +74,8 @@ async def asked(order: Order, model: Model, desk: Desk, on_ask: Callable[[], Non
         if order.user:
             conversation = await to_go_on_with(key, desk.store)
         elif order.heard:
-            conversation = await taken(thread_key(model.app, model.name, order.heard), desk.store)
+            thread = thread_key(model.app, model.name, order.heard)
+            conversation = await stack.enter_async_context(borrowed(thread, desk.store))
         files = await _files(order.pictures, model, user)
         system = "\n\n".join(filter(None, (model.system, order.system)))
         question = Question(order.query, user, conversation, files, system=system, before=order.before)

@@ -9,10 +9,12 @@ and what was said goes along. A conversation is given away once: one that goes o
 """
 
 import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import structlog
 
-from cardbot.errors import LineFull, StoreError
+from cardbot.errors import DifyRejected, FileRefused, LineFull, StoreError
 from cardbot.ports import ConversationKey, Store
 
 THREAD = "openai-thread"
@@ -51,6 +53,18 @@ async def taken(key: ConversationKey, store: Store) -> str:
     except (StoreError, LineFull) as exc:
         log.error("conversation_not_read", error=str(exc))
         return ""
+
+
+@asynccontextmanager
+async def borrowed(key: ConversationKey, store: Store) -> AsyncGenerator[str]:
+    """The same for as long as the question is asked: where it is refused, whoever asks again gets it back."""
+    conversation = await taken(key, store)
+    try:
+        yield conversation
+    except (DifyRejected, FileRefused):
+        if conversation:
+            await kept(conversation, key, store)
+        raise
 
 
 async def kept(conversation: str, key: ConversationKey, store: Store) -> None:
