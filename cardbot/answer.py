@@ -226,9 +226,8 @@ class Answer:
         final = outputs.get("answer") if self.ids.conversation_id else self._workflow_text(outputs)
         if not isinstance(final, str) or _words(final) == _words("".join(self._raw)):
             return
-        if _words(final) not in _words(
-            self._text.answer
-        ):  # what was lost is not in there; what is in there was not lost
+        # What was lost is not in there; what is in there was not lost.
+        if _words(final) not in _words(self._text.answer):
             self._restart()
             self._append(final)
 
@@ -254,12 +253,12 @@ class Answer:
                 return texts.waiting
             case None if self._chosen:
                 return texts.chosen.format(action=self._chosen)
-            case None if not self.text.strip():
+            case None if not self._text.answer.strip():
                 return texts.thinking if self._reasons_now or self._text.thinking else self._tool()
             case None:
                 return ""
             case Outcome.SUCCEEDED:
-                return "" if self.text.strip() or self._remarks or self.links else texts.no_answer
+                return "" if self._text.answer.strip() or self._remarks or self.links else texts.no_answer
             case Outcome.STOPPED:
                 return texts.stopped
             case Outcome.PAUSED:
@@ -267,7 +266,7 @@ class Answer:
             case Outcome.FAILED:
                 return self._refusal or texts.failed.format(reason=self.reason or "?")
             case Outcome.INTERRUPTED:
-                return texts.interrupted if self.text.strip() else texts.lost
+                return texts.interrupted if self._text.answer.strip() else texts.lost
             case _:
                 assert_never(self.outcome)
 

@@ -22,8 +22,8 @@ def absolute(url: str, base: str) -> str:
 
 
 def with_hosts(text: str, base: str) -> str:
-    """The text, whose links to Dify's own files have their host."""
-    return text.replace(_OWN, f"]({absolute('/files/', base)}") if base else text
+    """The text, whose links to Dify's own files have their host. Most have none: this is asked with every event."""
+    return text.replace(_OWN, f"]({absolute('/files/', base)}") if base and _OWN in text else text
 
 
 def settled(text: str) -> str:
