@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import anyio
 import structlog
@@ -74,11 +74,16 @@ async def fills_in(incoming: Incoming, desk: Desk) -> bool:
 
 async def _is_elsewhere(reply_id: str, desk: Desk) -> bool:
     """Whether another process has this answer under way: a form that could not be forgotten has none any more."""
+    return reply_id in await _replies_elsewhere(desk)
+
+
+async def _replies_elsewhere(desk: Desk) -> Mapping[str, str]:
+    """What other processes have under way. Nothing where the store fails: then no word reaches them either."""
     try:
-        return reply_id in await desk.store.replies_elsewhere()
-    except StoreError as exc:  # then no word reaches another process either
+        return await desk.store.replies_elsewhere()
+    except StoreError as exc:
         log.error("replies_elsewhere_not_read", error=str(exc))
-        return False
+        return {}
 
 
 async def _stop(incoming: Incoming, desk: Desk) -> bool:
@@ -93,13 +98,8 @@ async def _stop(incoming: Incoming, desk: Desk) -> bool:
 
 async def _answered_elsewhere(incoming: Incoming, word: Word, desk: Desk) -> list[str]:
     """The answers of other processes that a word said in this chat is meant for, by the ids of their replies."""
-    try:
-        replies = await desk.store.replies_elsewhere()
-    except StoreError as exc:  # then no word reaches another process either
-        log.error("replies_elsewhere_not_read", error=str(exc))
-        return []
     found: list[str] = []
-    for reply_id, record in replies.items():
+    for reply_id, record in (await _replies_elsewhere(desk)).items():
         try:
             reply = OpenReply.from_json(record)
         except UnreadableReply as exc:
