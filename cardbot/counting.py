@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 import anyio
 import structlog
 
+from cardbot.beside import beside
 from cardbot.budget import Budget, Count, month_at
 from cardbot.errors import CardbotError, StoreError
 from cardbot.ports import Store, Usage
@@ -27,16 +28,8 @@ async def counted(
     The store is opened beside the block, which never waits for it. One that fails costs a warning and the count.
     """
     budget = Budget()
-    failure: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_keep_to_the_end, budget, opening, wall)
-        try:
-            yield lambda: budget.call(wall())
-        except Exception as exc:  # raised below, where no task group wraps it
-            failure = exc
-        tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+    async with beside(_keep_to_the_end, budget, opening, wall):
+        yield lambda: budget.call(wall())
 
 
 async def _keep_to_the_end(

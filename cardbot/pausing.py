@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, nullcontext
 from dataclasses import replace
 from functools import partial
 from uuid import uuid4
@@ -11,6 +11,7 @@ import anyio
 import structlog
 
 from cardbot.answer import Answer, Outcome
+from cardbot.beside import beside
 from cardbot.desk import Desk, speaker
 from cardbot.errors import (
     DifyBroken,
@@ -63,7 +64,7 @@ async def filled_in(
     promise.on_hidden = promise.on_carried = ear.wake
     said = ""
     with anyio.move_on_after(max(0.0, until - time.time())) as waiting:
-        async with _looked_after(form, desk, waiting):
+        async with beside(_look, form, desk, waiting) if form.uncertain else nullcontext():
             while not reply.action:
                 if promise.is_hidden and said != reply.markdown:  # no card shows the form, or how far it is
                     text = reply.markdown if said or form.remark else _shown(answer, reply)  # what it is about, once
@@ -188,23 +189,8 @@ async def _noted(events: AsyncGenerator[Event], promise: Promise) -> AsyncGenera
             yield event
 
 
-@asynccontextmanager
-async def _looked_after(form: FormRequested, desk: Desk, waiting: anyio.CancelScope) -> AsyncGenerator[None]:
-    """Wait no longer when it turns out that a form of which nobody knows it is with Dify after all."""
-    failure: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        if form.uncertain:
-            tasks.start_soon(_look, form, desk, waiting)
-        try:
-            yield
-        except Exception as exc:  # raised below, where no task group wraps it
-            failure = exc
-        tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
-
-
 async def _look(form: FormRequested, desk: Desk, waiting: anyio.CancelScope) -> None:
+    """Wait no longer when it turns out that a form of which nobody knows it is with Dify after all."""
     while True:
         await anyio.sleep(LOOK_EVERY)
         try:

@@ -12,6 +12,7 @@ import structlog
 from cardbot.admission import TOO_OLD
 from cardbot.answer import Answer, Outcome
 from cardbot.asking import asked
+from cardbot.beside import beside
 from cardbot.desk import Desk, speaker
 from cardbot.errors import (
     CardLost,
@@ -138,22 +139,14 @@ class Story:
 
     async def _follow(self, events: AsyncGenerator[Event], ear: Ear) -> None:
         """Show what happens until nothing more does, or somebody has stopped it."""
-        failure: Exception | None = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._heed, ear, tasks.cancel_scope)
-            try:
-                async with aclosing(events):
-                    async for event in events:
-                        self.answer.apply(event)
-                        self.card.show(self.answer.markdown)  # never waits; the newest text wins
-                        self.promise.note(self.answer)
-                        if self.answer.ids.task_id:
-                            self.named.set()
-            except Exception as exc:  # raised below, where no task group wraps it
-                failure = exc
-            tasks.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+        with anyio.CancelScope() as following:
+            async with beside(self._heed, ear, following), aclosing(events):
+                async for event in events:
+                    self.answer.apply(event)
+                    self.card.show(self.answer.markdown)  # never waits; the newest text wins
+                    self.promise.note(self.answer)
+                    if self.answer.ids.task_id:
+                        self.named.set()
 
     async def _heed(self, ear: Ear, following: anyio.CancelScope) -> None:
         """Stop the answer when whoever asked says so: at once to look at, and at Dify as soon as it can be told."""

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from cardbot.beside import beside
 from cardbot.web.answering import Answering
 from cardbot.web.asking import Desk, Model
 from cardbot.web.body import body_of
@@ -86,17 +87,10 @@ class Completions:
 
     async def _body(self, request: Request) -> bytes:
         """The whole body, if it comes before the server has no more time. Raises `Refused`."""
-        outcome: bytes | Refused = Refused(LEAVING_UNASKED)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._cancel_when_leaving, tasks.cancel_scope)
-            try:
-                outcome = await body_of(request)
-            except Refused as exc:  # raised below, where no task group wraps it
-                outcome = exc
-            tasks.cancel_scope.cancel()
-        if isinstance(outcome, Refused):
-            raise outcome
-        return outcome
+        with anyio.CancelScope() as coming:
+            async with beside(self._cancel_when_leaving, coming):
+                return await body_of(request)
+        raise Refused(LEAVING_UNASKED)
 
     async def _cancel_when_leaving(self, scope: anyio.CancelScope) -> None:
         await self._leaving.wait()
