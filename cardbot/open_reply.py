@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from cardbot.errors import UnreadableReply
 from cardbot.events import FileProduced, FormRequested, Identified
 from cardbot.messages import Incoming
+from cardbot.surrogates import mended
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,9 @@ class OpenReply:
         return self.ending is not None or self.plain is not None
 
     def to_json(self) -> str:
-        """One line of JSON. It holds the session webhook: whoever can read the store may write to the chat.
-
-        Half of a surrogate pair, which UTF-8 cannot carry, becomes a question mark, as it does in a card.
-        """
+        """One line of JSON. It holds the session webhook: whoever can read the store may write to the chat."""
         record = json.dumps(_FORM.dump_python(self, mode="json"), ensure_ascii=False, separators=(",", ":"))
-        return record.encode("utf-8", "replace").decode()
+        return mended(record)
 
     @classmethod
     def from_json(cls, record: str) -> "OpenReply":

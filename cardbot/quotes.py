@@ -13,6 +13,7 @@ import structlog
 from cardbot.errors import StoreError
 from cardbot.messages import Incoming
 from cardbot.ports import CardKey, Store
+from cardbot.surrogates import mended
 
 KEPT_CHARACTERS = 8_000
 """Characters of a card's text that are kept. Our choice: about as many tokens at worst, a quarter of what a small model
@@ -66,6 +67,5 @@ def _key(carrier: str, incoming: Incoming) -> CardKey:
 
 
 def _kept(text: str) -> str:
-    """Half of a surrogate pair, which UTF-8 cannot carry, becomes a question mark, as it does in a card."""
-    whole = text.encode("utf-8", "replace").decode()
+    whole = mended(text)
     return whole if len(whole) <= KEPT_CHARACTERS else whole[: KEPT_CHARACTERS - len(CUT)] + CUT

@@ -12,6 +12,7 @@ from typing import Any
 
 from cardbot.file_kinds import extension_of, kind_of
 from cardbot.messages import Attachment, FileKind
+from cardbot.surrogates import mended
 
 DEPTH = 4
 """How deep messages lie in messages. Our choice: a quoted chat record with rich text in it is three deep."""
@@ -139,7 +140,7 @@ def as_list(value: object) -> list[Any]:
 def as_text(data: Mapping[str, Any], name: str) -> str:
     """The string of this name, or an empty one. Half a surrogate pair, which Dify refuses, is a question mark."""
     value = data.get(name)
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+    return mended(value) if isinstance(value, str) else ""
 
 
 def _parsed(value: object) -> object:

@@ -10,6 +10,7 @@ import uuid
 
 from cardbot.dingtalk.openapi import Frame
 from cardbot.errors import CardbotError, PermissionDenied, QuotaExhausted
+from cardbot.surrogates import mended
 from cardbot.texts import Texts
 
 NO_FAILED_STATE = "unknownError"
@@ -55,9 +56,7 @@ class LastWord:
     def frame(self, out_track_id: str, key: str) -> Frame:
         """The same as a last frame. Its guid follows from what it holds, so that whoever takes over repeats it."""
         content, failed = self.send(), self.failed
-        # Half a surrogate pair, as models cut emojis, has no UTF-8.
-        name = f"{out_track_id} {failed} {content}".encode("utf-8", "replace").decode()
-        guid = uuid.uuid5(LAST_FRAMES, name).hex
+        guid = uuid.uuid5(LAST_FRAMES, mended(f"{out_track_id} {failed} {content}")).hex
         return Frame(out_track_id, guid, key, content, finalize=not failed, error=failed)
 
     def said(self) -> None:

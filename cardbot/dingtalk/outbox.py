@@ -14,6 +14,7 @@ from cardbot.dingtalk.lane import CALLS_PER_SECOND, Lane, Patience, Undelivered,
 from cardbot.dingtalk.openapi import OpenApi
 from cardbot.dingtalk.robot import PEOPLE_OF_A_CALL, robot_pieces
 from cardbot.settings import DingTalkSettings
+from cardbot.surrogates import mended
 
 TITLE_LIMIT = 60
 """Characters of a title. Our choice: the list of chats shows about half of them."""
@@ -58,8 +59,7 @@ class Outbox:
         Raises:
             ValueError: when the text is empty.
         """
-        # Half a surrogate pair has no bytes to count.
-        markdown, title = (text.encode("utf-8", "replace").decode() for text in (markdown, title or ""))
+        markdown, title = mended(markdown), mended(title or "")  # their bytes are counted
         if not markdown.strip():
             raise ValueError("the message is empty")
         title = _title(title) or _title(markdown)

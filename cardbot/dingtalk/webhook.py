@@ -31,6 +31,7 @@ from cardbot.errors import (
 )
 from cardbot.harmless import harmless
 from cardbot.messages import ChatKind, Incoming
+from cardbot.surrogates import mended
 from cardbot.texts import Texts
 
 BODY_LIMIT = 19_999
@@ -76,7 +77,7 @@ class Replies:
         are in the chat. `DingTalkUnreachable` means that nobody knows about that piece: it is not sent another way,
         or it might be read twice.
         """
-        markdown = markdown.encode("utf-8", "replace").decode()  # half a surrogate pair has no bytes to count
+        markdown = mended(markdown)  # its bytes are counted
         title = render.snippet(markdown) or self._texts.answer_title
         left = deque(
             paging.parcels(markdown, BODY_LIMIT, lambda piece: len(_body(title, piece, name=uuid.UUID(int=0))))

@@ -4,13 +4,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
+from cardbot.surrogates import mended
 
-def _sendable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
-
-
-Sendable = Annotated[str, AfterValidator(_sendable)]
-"""A text of Dify's. Half of a surrogate pair, which UTF-8 cannot carry, becomes a question mark, as in a card."""
+Sendable = Annotated[str, AfterValidator(mended)]
+"""A text of Dify's, as it is in a card too."""
 
 
 class Shape(BaseModel):
