@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from cachetools import TTLCache
 
 from cardbot.ports import CardKey, ConversationKey, Usage, tell_nobody
-from cardbot.store.turns import Turns, card_text_of, text_of
+from cardbot.store.turns import Turns, text_of
 
 CONVERSATION_LIFE = 30 * 24 * 60 * 60
 """Seconds since its last use that a conversation goes on. Our choice: a holiday does not cut a thread, and what nobody
@@ -90,11 +90,11 @@ class MemoryStore:
 
     async def keep_shown(self, key: CardKey, text: str) -> None:
         """This is what the card shows in the end."""
-        self._shown[card_text_of(key)] = text
+        self._shown[text_of(key)] = text
 
     async def shown(self, key: CardKey) -> str:
         """What the card shows in the end, or an empty string."""
-        return self._shown.get(card_text_of(key), "")
+        return self._shown.get(text_of(key), "")
 
     def turn(
         self, key: ConversationKey, on_wait: Callable[[], None] = tell_nobody

@@ -18,7 +18,7 @@ from cardbot.store import redis_scripts as scripts
 from cardbot.store.memory import ADOPTED_LIFE, CONVERSATION_LIFE, SEEN_LIFE, SHOWN_LIFE, WORD_LIFE
 from cardbot.store.redis_calls import PREFIX, TIMEOUT, pool_for, translated
 from cardbot.store.redis_line import RedisLine
-from cardbot.store.turns import card_text_of, text_of
+from cardbot.store.turns import text_of
 
 LEASE = 15
 """Seconds that a process is taken to live after a beat. Our choice: three times the 5 s between two beats, so that one
@@ -229,7 +229,7 @@ def _conversation_name(key: ConversationKey) -> str:
 
 
 def _shown_name(key: CardKey) -> str:
-    return f"{PREFIX}shown:{card_text_of(key)}"
+    return f"{PREFIX}shown:{text_of(key)}"
 
 
 def _usage_name(month: str) -> str:

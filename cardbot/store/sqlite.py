@@ -19,7 +19,7 @@ from cardbot.ports import CardKey, ConversationKey, Usage, tell_nobody
 from cardbot.store import sqlite_queries as queries
 from cardbot.store.alive import LifeSign
 from cardbot.store.sqlite_file import connect, translated
-from cardbot.store.turns import Turns, card_text_of, text_of
+from cardbot.store.turns import Turns, text_of
 
 T = TypeVar("T")
 
@@ -66,11 +66,11 @@ class SqliteStore:
 
     async def keep_shown(self, key: CardKey, text: str) -> None:
         """This is what the card shows in the end."""
-        await self._run(partial(queries.keep_shown, card=card_text_of(key), text=text, now=self._now()))
+        await self._run(partial(queries.keep_shown, card=text_of(key), text=text, now=self._now()))
 
     async def shown(self, key: CardKey) -> str:
         """What the card shows in the end, or an empty string."""
-        return await self._run(partial(queries.shown, card=card_text_of(key), now=self._now()))
+        return await self._run(partial(queries.shown, card=text_of(key), now=self._now()))
 
     def turn(
         self, key: ConversationKey, on_wait: Callable[[], None] = tell_nobody

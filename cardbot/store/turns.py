@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import astuple
 from weakref import WeakValueDictionary
 
 from anyio import Lock
@@ -15,17 +16,12 @@ LINE = 8
 them waits four minutes; who writes a ninth is better told so now than answered then."""
 
 
-def text_of(key: ConversationKey) -> str:
+def text_of(key: ConversationKey | CardKey) -> str:
     """The key as one line of ASCII: a JSON list, so that no character in a part can make two keys look alike.
 
     Not hashed: whoever runs the bot can find one person's entries, and delete them.
     """
-    return json.dumps([key.app, key.robot, key.chat, key.person], separators=(",", ":"))
-
-
-def card_text_of(key: CardKey) -> str:
-    """The same of a card."""
-    return json.dumps([key.robot, key.chat, key.carrier], separators=(",", ":"))
+    return json.dumps(astuple(key), separators=(",", ":"))
 
 
 class Turns:
