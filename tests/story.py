@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import anyio
+from anyio.abc import TaskGroup
 
 from cardbot.desk import Desk
 from cardbot.errors import FormWaits, ReplyAdopted, StoreError
@@ -14,8 +15,9 @@ from cardbot.events import Event, FormRequested, Identified, MessageEnded, TextD
 from cardbot.messages import Incoming, Question
 from cardbot.open_reply import OpenReply
 from cardbot.ports import Button, Card, ConversationKey, Watcher, tell_nobody
+from cardbot.reply import reply
 from cardbot.store.memory import MemoryStore
-from tests.values import desk_of
+from tests.values import DIRECT, desk_of
 
 
 @dataclass
@@ -213,6 +215,15 @@ class World:
     @cached_property
     def desk(self) -> Desk:
         return desk_of(source=self.source, cards=self.screen, webhook=self.screen, store=self.memory)
+
+
+@asynccontextmanager
+async def begun(desk: Desk, seconds: float, *, to: Incoming = DIRECT) -> AsyncGenerator[TaskGroup]:
+    """A reply that began so many seconds ago; on leaving, it is waited for."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(reply, to, desk)
+        await anyio.sleep(seconds)
+        yield tasks
 
 
 CHAT = Identified(conversation_id="c-1", message_id="m-1", task_id="t-1")

@@ -17,7 +17,7 @@ from cardbot.reply import STOPPING, reply, resume
 from cardbot.store.memory import MemoryStore
 from cardbot.texts import EN
 from cardbot.words import Word
-from tests.story import CHAT, HELLO, Screen, Source, World
+from tests.story import CHAT, HELLO, Screen, Source, World, begun
 from tests.values import DIRECT, GROUP, desk_of, direct
 from tests.virtual import in_virtual_time
 
@@ -46,27 +46,21 @@ class TestStop:
     @in_virtual_time
     async def test_a_stopped_answer_keeps_its_text_and_says_so(self) -> None:
         world = World(Source(LONG))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(4.5)
+        async with begun(world.desk, 4.5):
             assert await press(world, STOP)
         assert world.screen.cards[0].final == ("done", f"0 1 2\n\n{EN.stopped}")
 
     @in_virtual_time
     async def test_dify_is_told_to_stop_as_the_user_who_asked(self) -> None:
         world = World(Source(LONG))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(4.5)
+        async with begun(world.desk, 4.5):
             await press(world, STOP)
         assert world.source.stopped == [("t-1", world.source.questions[0].user)]
 
     @in_virtual_time
     async def test_the_rest_of_the_stream_is_read_for_a_while_because_dify_keeps_the_answer_only_then(self) -> None:
         world = World(Source(LONG))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(4.5)
+        async with begun(world.desk, 4.5):
             await press(world, STOP)
             assert world.source.closed == 0
             await anyio.sleep(STOPPING - 0.1)
@@ -78,9 +72,7 @@ class TestStop:
     async def test_a_stream_that_ends_soon_after_the_stop_is_not_waited_for_longer(self) -> None:
         world = World(Source([CHAT, TextDelta("a"), TextDelta("b"), MessageEnded()]))
         began = anyio.current_time()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(2.5)
+        async with begun(world.desk, 2.5):
             await press(world, STOP)
         assert anyio.current_time() - began < 5
         assert world.screen.cards[0].final == ("done", f"a\n\n{EN.stopped}")
@@ -88,9 +80,7 @@ class TestStop:
     @in_virtual_time
     async def test_a_failure_after_the_stop_is_no_failure_of_the_answer(self) -> None:
         world = World(Source([CHAT, TextDelta("a"), TextDelta("b"), DifyUnreachable("gone")]))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(2.5)
+        async with begun(world.desk, 2.5):
             await press(world, STOP)
         assert world.screen.cards[0].final == ("done", f"a\n\n{EN.stopped}")
 
@@ -101,18 +91,14 @@ class TestStop:
                 raise DifyUnreachable("away")
 
         world = World(Deaf(LONG))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(3.5)
+        async with begun(world.desk, 3.5):
             await press(world, STOP)
         assert world.screen.cards[0].final == ("done", f"0 1\n\n{EN.stopped}")
 
     @in_virtual_time
     async def test_what_waits_in_line_is_stopped_before_it_is_asked(self) -> None:
         world = World(Source(LONG))
-        async with world.memory.turn(world.desk.key(DIRECT)), anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(1)
+        async with world.memory.turn(world.desk.key(DIRECT)), begun(world.desk, 1):
             await press(world, STOP)
             await anyio.sleep(1)
             assert world.screen.cards[0].final == ("done", EN.stopped)
@@ -121,27 +107,21 @@ class TestStop:
     @in_virtual_time
     async def test_nobody_but_the_asker_stops_an_answer(self) -> None:
         world = World(Source(HELLO))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(2.5)
+        async with begun(world.desk, 2.5):
             await press(world, STOP, person="somebody")
         assert world.screen.cards[0].final == ("done", "Hello")
 
     @in_virtual_time
     async def test_a_stop_for_another_conversation_is_none_for_this(self) -> None:
         world = World(Source(HELLO))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(2.5)
+        async with begun(world.desk, 2.5):
             assert not await press(world, STOP, incoming=GROUP)
         assert world.screen.cards[0].final == ("done", "Hello")
 
     @in_virtual_time
     async def test_the_next_message_is_answered_as_if_nothing_had_been(self) -> None:
         world = World(Source(LONG))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(3.5)
+        async with begun(world.desk, 3.5):
             await press(world, STOP)
         world.source.says = HELLO
         await reply(direct(message_id="msg-2"), world.desk)
@@ -153,9 +133,7 @@ class TestForms:
     @in_virtual_time
     async def test_a_run_goes_on_in_the_same_card_when_an_action_is_pressed(self) -> None:
         world = World(Source(pausing(PLAIN_FORM), goes_on=[TextDelta(" Sent."), RunFinished("succeeded")]))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10):
             assert world.screen.cards[0].final is None
             assert "Send it?" in world.screen.cards[0].texts[-1]
             assert world.screen.cards[0].buttons[-1] == ["form:yes", "form:no", STOP]
@@ -168,9 +146,7 @@ class TestForms:
     @in_virtual_time
     async def test_the_form_offers_nothing_any_more_once_it_is_handed_in(self) -> None:
         world = World(Source(pausing(PLAIN_FORM), goes_on=[TextDelta(" Sent."), RunFinished("succeeded")]))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10):
             await press(world, "form:no")
             await anyio.sleep(0.1)
             assert world.screen.cards[0].buttons[-1] == [STOP]
@@ -179,9 +155,7 @@ class TestForms:
     @in_virtual_time
     async def test_fields_are_filled_in_by_what_is_typed_and_the_action_by_its_name(self) -> None:
         world = World(Source(pausing(), goes_on=[TextDelta(" Sent."), RunFinished("succeeded")]))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10):
             assert await fills_in(direct(text="by noon"), world.desk)
             await anyio.sleep(1)
             assert "by noon" in world.screen.cards[0].texts[-1]
@@ -192,9 +166,7 @@ class TestForms:
     @in_virtual_time
     async def test_an_action_pressed_too_early_counts_when_the_fields_are_there(self) -> None:
         world = World(Source(pausing(), goes_on=[RunFinished("succeeded")]))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10):
             await press(world, "form:no")
             await anyio.sleep(1)
             assert world.source.handed_in == []
@@ -205,18 +177,14 @@ class TestForms:
     @in_virtual_time
     async def test_a_message_that_no_action_has_the_name_of_is_a_question(self) -> None:
         world = World(Source(pausing(PLAIN_FORM), goes_on=[RunFinished("succeeded")]))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10):
             assert not await fills_in(direct(text="What is this about?"), world.desk)
             assert await fills_in(direct(text=" SEND "), world.desk)
 
     @in_virtual_time
     async def test_a_question_is_answered_while_the_form_waits(self) -> None:
         world = World(Source(pausing(PLAIN_FORM), goes_on=[RunFinished("succeeded")]))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10):
             world.source.says = HELLO
             await reply(direct(message_id="msg-2"), world.desk)
             assert world.screen.cards[1].final == ("done", "Hello")
@@ -227,9 +195,7 @@ class TestForms:
     async def test_others_neither_press_nor_type(self) -> None:
         world = World(Source(pausing(), goes_on=[RunFinished("succeeded")]))
         bob = replace(DIRECT, text="send", sender=replace(DIRECT.sender, staff_id="user0002"))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10) as tasks:
             assert not await fills_in(bob, world.desk)
             await press(world, "form:yes", person="user0002")
             await anyio.sleep(5)
@@ -239,9 +205,7 @@ class TestForms:
     @in_virtual_time
     async def test_of_two_forms_of_one_person_a_text_is_for_the_newest(self) -> None:
         world = World(Source(pausing(PLAIN_FORM), goes_on=[RunFinished("succeeded")]))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10) as tasks:
             world.source.says = pausing(replace(PLAIN_FORM, token="token-2"))
             tasks.start_soon(reply, direct(message_id="msg-2"), world.desk)
             await anyio.sleep(10)
@@ -255,9 +219,7 @@ class TestForms:
     @in_virtual_time
     async def test_of_two_forms_of_one_person_a_text_is_for_the_one_that_it_quotes(self) -> None:
         world = World(Source(pausing(PLAIN_FORM), goes_on=[RunFinished("succeeded")]))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10) as tasks:
             world.screen.watches[0].carried("card-1", "carrier-1")
             world.source.says = pausing(replace(PLAIN_FORM, token="token-2"))
             tasks.start_soon(reply, direct(message_id="msg-2"), world.desk)
@@ -272,9 +234,7 @@ class TestForms:
     @in_virtual_time
     async def test_who_quotes_another_card_asks_about_that_and_fills_in_nothing(self) -> None:
         world = World(Source(pausing()))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10) as tasks:
             world.screen.watches[0].carried("card-1", "carrier-1")
             await anyio.sleep(1)
             assert not await fills_in(direct(text="What is that?", quoted_card="carrier-0"), world.desk)
@@ -284,18 +244,14 @@ class TestForms:
     @in_virtual_time
     async def test_a_quote_fills_in_a_form_of_whose_card_nobody_was_told_what_quotes_call_it(self) -> None:
         world = World(Source(pausing()))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10) as tasks:
             assert await fills_in(direct(text="by noon", quoted_card="carrier-1"), world.desk)
             tasks.cancel_scope.cancel()
 
     @in_virtual_time
     async def test_after_a_new_conversation_has_begun_a_form_takes_only_what_quotes_it(self) -> None:
         world = World(Source(pausing()))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10) as tasks:
             world.screen.watches[0].carried("card-1", "carrier-1")
             await anyio.sleep(1)
             await obey(Command.NEW, direct(text="/new"), world.desk, new_words=["/new"])
@@ -310,9 +266,7 @@ class TestForms:
         world = World(Source(pausing(PLAIN_FORM), goes_on=[RunFinished("succeeded")]))
         shared = replace(world.desk, session="chat")
         bob = replace(GROUP, message_id="msg-2", sender=replace(GROUP.sender, staff_id="user0002"))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, GROUP, shared)
-            await anyio.sleep(10)
+        async with begun(shared, 10, to=GROUP) as tasks:
             world.source.says = pausing(replace(PLAIN_FORM, token="token-2"))
             tasks.start_soon(reply, bob, shared)
             await anyio.sleep(10)
@@ -326,9 +280,7 @@ class TestForms:
     async def test_a_message_with_a_picture_is_no_value_of_a_form(self) -> None:
         world = World(Source(pausing()))
         picture = Attachment(FileKind.IMAGE, "code-1")
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10) as tasks:
             assert not await fills_in(direct(text="What is this?", attachments=(picture,)), world.desk)
             tasks.cancel_scope.cancel()
 
@@ -344,18 +296,14 @@ class TestForms:
         second = {"type": "paragraph", "output_variable_name": "to"}
         form = replace(FORM, inputs=(*FORM.inputs, second), expires_at=time.time() + 60)
         world = World(Source(pausing(form)))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10):
             await fills_in(direct(text="by noon"), world.desk)
         assert world.screen.cards[0].final == ("done", f"Draft.\n\nSend it? Note: by noon\n\n{EN.expired}")
 
     @in_virtual_time
     async def test_a_form_stands_below_what_is_to_be_known_of_a_file(self) -> None:
         world = World(Source([RUN, Remark("Not read: a.exe."), *pausing(PLAIN_FORM)]))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10) as tasks:
             assert world.screen.cards[0].texts[-1].startswith("Not read: a.exe.\n\nDraft.\n\nSend it?")
             tasks.cancel_scope.cancel()
 
@@ -369,9 +317,7 @@ class TestForms:
     async def test_a_second_form_of_the_same_run_is_shown_too(self) -> None:
         second = replace(PLAIN_FORM, content="Really?", token="token-2")
         world = World(Source(pausing(PLAIN_FORM), goes_on=[TextDelta(" Hm."), second, RunPaused()]))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10):
             await press(world, "form:yes")
             await anyio.sleep(10)
             assert "Really?" in world.screen.cards[0].texts[-1]
@@ -384,18 +330,14 @@ class TestForms:
     async def test_a_form_that_dify_does_not_take_any_more_is_an_answer_that_failed(self) -> None:
         gone = DifyRejected("x", status=412, code="submitted", detail="already submitted")
         world = World(Source(pausing(PLAIN_FORM), goes_on=[gone]))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10):
             await press(world, "form:yes")
         assert world.screen.cards[0].final == ("failed", f"Draft.\n\n{EN.failed.format(reason='already submitted')}")
 
     @in_virtual_time
     async def test_stop_ends_the_wait(self) -> None:
         world = World(Source(pausing(PLAIN_FORM)))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10):
             await press(world, STOP)
         assert world.screen.cards[0].final == ("done", f"Draft.\n\n{EN.stopped}")
         assert world.source.stopped == [("t-1", world.source.questions[0].user)]
@@ -405,9 +347,7 @@ class TestForms:
     async def test_without_a_card_the_form_comes_as_a_plain_reply(self) -> None:
         world = World(Source(pausing(PLAIN_FORM), goes_on=[TextDelta(" Sent."), RunFinished("succeeded")]))
         world.screen.lost_at = 0
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10):
             assert "Send it?" in world.screen.replies[0]
             assert await fills_in(direct(text="send"), world.desk)
         assert world.source.handed_in[0][1] == "yes"
@@ -415,9 +355,7 @@ class TestForms:
     @in_virtual_time
     async def test_without_a_card_what_is_to_be_decided_on_stands_above_the_form(self) -> None:
         world = World(Source(pausing()))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10) as tasks:
             world.screen.watches[0].lost()
             await anyio.sleep(1)
             await fills_in(direct(text="by noon"), world.desk)
@@ -430,9 +368,7 @@ class TestForms:
     @in_virtual_time
     async def test_a_form_whose_card_is_lost_while_it_waits_comes_as_a_plain_reply(self) -> None:
         world = World(Source(pausing(PLAIN_FORM), goes_on=[RunFinished("succeeded")]))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10):
             assert world.screen.replies == []
             world.screen.watches[0].lost()
             await anyio.sleep(1)
@@ -443,9 +379,7 @@ class TestForms:
     async def test_without_a_card_each_value_that_is_typed_is_shown_in_a_plain_reply(self) -> None:
         world = World(Source(pausing(), goes_on=[RunFinished("succeeded")]))
         world.screen.lost_at = 0
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10):
             assert await fills_in(direct(text="by noon"), world.desk)
             await anyio.sleep(1)
             assert "by noon" in world.screen.replies[1]
@@ -454,9 +388,7 @@ class TestForms:
     @in_virtual_time
     async def test_a_program_that_ends_leaves_the_form_to_the_next(self) -> None:
         world = World(Source(pausing(PLAIN_FORM)))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10):
             world.desk.words.close()
         assert world.memory.dropped == []
         assert world.screen.cards[0].final is None
@@ -474,9 +406,7 @@ class TestForms:
     @in_virtual_time
     async def test_a_form_that_is_handed_in_is_not_waited_for_again(self) -> None:
         world = World(Source(pausing(PLAIN_FORM), goes_on=[TextDelta(" Sent."), RunFinished("succeeded")]))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(10)
+        async with begun(world.desk, 10):
             await press(world, "form:yes")
             await anyio.sleep(0.5)
             assert world.memory.open[-1].form_gone
@@ -498,9 +428,7 @@ class TestCommands:
     async def test_an_answer_under_way_does_not_bring_its_conversation_back(self) -> None:
         world = World(Source(HELLO))
         later = DIRECT.created_at + 1
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(0.5)  # Dify has not named the conversation yet
+        async with begun(world.desk, 0.5):  # Dify has not named the conversation yet
             await obey(Command.NEW, direct(text="/new", created_at=later), world.desk, new_words=["/new"])
         for number in (2, 3):
             await reply(direct(message_id=f"msg-{number}", created_at=later + number), world.desk)
@@ -523,9 +451,7 @@ class TestCommands:
         world = World(Source(HELLO))
         shared = replace(world.desk, session="chat")
         bob = replace(GROUP, message_id="msg-2", sender=replace(GROUP.sender, staff_id="user0002"))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, GROUP, shared)
-            await anyio.sleep(2.5)
+        async with begun(shared, 2.5, to=GROUP):
             await obey(Command.STOP, replace(bob, text="/stop"), shared, new_words=[])
         assert world.screen.replies == [EN.nothing_to_stop]
         assert world.screen.cards[0].final == ("done", "Hello")
@@ -533,9 +459,7 @@ class TestCommands:
     @in_virtual_time
     async def test_stop_with_an_answer_says_nothing_more_than_the_card(self) -> None:
         world = World(Source(LONG))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, world.desk)
-            await anyio.sleep(3.5)
+        async with begun(world.desk, 3.5):
             await obey(Command.STOP, direct(text="/stop"), world.desk, new_words=[])
         assert world.screen.replies == []
         assert world.screen.cards[0].final == ("done", f"0 1\n\n{EN.stopped}")
@@ -611,9 +535,7 @@ class TestFormsWithSeveralProcesses:
     async def test_a_form_that_is_forgotten_too_late_swallows_no_question(self) -> None:
         here = Process([])
         there = Process(pausing(), beside=here)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, there.desk)
-            await anyio.sleep(10)
+        async with begun(there.desk, 10):
             there.side.forgets = False  # the store is away for a moment
             assert there.desk.words.say(there.desk.address(DIRECT), Word(ADA, action=STOP))
             await anyio.sleep(10)
@@ -624,9 +546,7 @@ class TestFormsWithSeveralProcesses:
     async def test_a_text_for_a_form_that_cannot_be_brought_there_is_a_question(self) -> None:
         here = Process([])
         there = Process(pausing(), beside=here)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reply, DIRECT, there.desk)
-            await anyio.sleep(10)
+        async with begun(there.desk, 10) as tasks:
             here.side.away = True
             assert not await fills_in(direct(text="by noon"), here.desk)
             tasks.cancel_scope.cancel()
@@ -639,9 +559,7 @@ class TestStopWithSeveralProcesses:
         there = Process(LONG, beside=here)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(there.desk.words.keep_collecting)
-            async with anyio.create_task_group() as answers:
-                answers.start_soon(reply, DIRECT, there.desk)
-                await anyio.sleep(3.5)
+            async with begun(there.desk, 3.5):
                 await here.stop()
             tasks.cancel_scope.cancel()
         [card] = there.screen.cards
@@ -679,9 +597,7 @@ class TestStopWithSeveralProcesses:
         bob = replace(GROUP, sender=replace(GROUP.sender, staff_id="user0002"))
         for process in (here, there):
             process.desk = replace(process.desk, session="chat")
-        async with anyio.create_task_group() as answers:
-            answers.start_soon(reply, GROUP, there.desk)
-            await anyio.sleep(2.5)
+        async with begun(there.desk, 2.5, to=GROUP):
             await here.stop(bob)
             await here.stop(DIRECT)
         assert here.screen.replies == [EN.nothing_to_stop] * 2
@@ -691,9 +607,7 @@ class TestStopWithSeveralProcesses:
     async def test_a_question_that_was_written_after_the_stop_is_not_stopped_there(self) -> None:
         here = Process([])
         there = Process(HELLO, beside=here)
-        async with anyio.create_task_group() as answers:
-            answers.start_soon(reply, direct(created_at=DIRECT.created_at + 2), there.desk)
-            await anyio.sleep(2.5)
+        async with begun(there.desk, 2.5, to=direct(created_at=DIRECT.created_at + 2)):
             await here.stop()
         assert here.screen.replies == [EN.nothing_to_stop]
 
@@ -702,9 +616,7 @@ class TestStopWithSeveralProcesses:
         here = Process([])
         there = Process(HELLO, beside=here)
         there.screen.finish_seconds = 3
-        async with anyio.create_task_group() as answers:
-            answers.start_soon(reply, DIRECT, there.desk)
-            await anyio.sleep(6)
+        async with begun(there.desk, 6):
             assert there.side.replies, "it is still open"
             await here.stop()
         assert here.screen.replies == [EN.nothing_to_stop]
@@ -716,9 +628,7 @@ class TestStopWithSeveralProcesses:
         await there.side.keep_reply("r-0", '{"of": "another version"}')
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(there.desk.words.keep_collecting)
-            async with anyio.create_task_group() as answers:
-                answers.start_soon(reply, DIRECT, there.desk)
-                await anyio.sleep(3.5)
+            async with begun(there.desk, 3.5):
                 await here.stop()
             tasks.cancel_scope.cancel()
         assert here.screen.replies == []
@@ -727,9 +637,7 @@ class TestStopWithSeveralProcesses:
     @in_virtual_time
     async def test_a_store_that_is_away_keeps_nobody_from_stopping_what_is_here(self) -> None:
         here = Process(LONG)
-        async with anyio.create_task_group() as answers:
-            answers.start_soon(reply, DIRECT, here.desk)
-            await anyio.sleep(3.5)
+        async with begun(here.desk, 3.5):
             here.side.away = True
             await here.stop()
         assert here.screen.cards[0].final == ("done", f"0 1\n\n{EN.stopped}")

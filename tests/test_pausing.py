@@ -37,9 +37,9 @@ from cardbot.open_reply import OpenReply
 from cardbot.orders import fills_in
 from cardbot.pausing import LOOK_EVERY
 from cardbot.ports import STOP
-from cardbot.reply import reply, resume
+from cardbot.reply import resume
 from cardbot.texts import EN
-from tests.story import Screen, Source, World
+from tests.story import Screen, Source, World, begun
 from tests.test_orders import FORM, PLAIN_FORM, RUN, pausing, press
 from tests.values import DIRECT, direct
 from tests.virtual import in_virtual_time
@@ -57,9 +57,7 @@ SENT: list[Event | Exception] = [TextDelta(" Sent."), RunFinished("succeeded")]
 async def shown(world: World, form: FormRequested = FORM) -> AsyncGenerator[World]:
     """A reply whose card shows the form. The reply has ended when the block has."""
     world.source.says = world.source.says or pausing(form)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(reply, DIRECT, world.desk)
-        await anyio.sleep(10)
+    async with begun(world.desk, 10):
         yield world
 
 

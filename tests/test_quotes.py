@@ -17,7 +17,7 @@ from cardbot.quotes import KEEPING, KEPT_CHARACTERS, keep, with_quote
 from cardbot.reply import reply
 from cardbot.store.memory import MemoryStore
 from cardbot.texts import EN
-from tests.story import HELLO, Source, World
+from tests.story import HELLO, Source, World, begun
 from tests.values import DIRECT, GROUP, direct
 from tests.virtual import in_virtual_time
 
@@ -257,9 +257,7 @@ async def test_a_quote_with_nothing_said_and_nothing_known_asks_for_a_question()
 @in_virtual_time
 async def test_a_question_in_line_quotes_what_is_known_when_its_turn_comes() -> None:
     world = World(Source(HELLO))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(reply, DIRECT, world.desk)
-        await anyio.sleep(1)
+    async with begun(world.desk, 1) as tasks:
         tasks.start_soon(reply, replace(QUOTING, message_id="msg-2"), world.desk)
         await anyio.sleep(1)
         await keep({"pqk-1": "an answer"}, DIRECT, world.memory)

@@ -37,7 +37,7 @@ from cardbot.ports import Card
 from cardbot.promise import NOTE_EVERY
 from cardbot.reply import reply, resume
 from cardbot.texts import EN
-from tests.story import CHAT, HELLO, Memory, Screen, Source, World
+from tests.story import CHAT, HELLO, Memory, Screen, Source, World, begun
 from tests.values import DIRECT, GROUP, direct
 from tests.virtual import in_virtual_time
 
@@ -83,9 +83,7 @@ async def test_a_conversation_belongs_to_one_person_in_one_chat() -> None:
 @in_virtual_time
 async def test_turns_of_one_conversation_run_one_after_the_other_and_each_card_is_there_at_once() -> None:
     world = World(Source(HELLO))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(reply, DIRECT, world.desk)
-        await anyio.sleep(0.5)
+    async with begun(world.desk, 0.5) as tasks:
         tasks.start_soon(reply, direct(message_id="msg-2"), world.desk)
     assert [card.opened_at for card in world.screen.cards] == [0, 0.5]
     assert [question.conversation_id for question in world.source.questions] == ["", "c-1"]
@@ -194,9 +192,7 @@ async def test_a_record_that_could_not_be_removed_is_removed_a_moment_later() ->
 @in_virtual_time
 async def test_a_cancelled_reply_ends_its_card_with_the_text_so_far() -> None:
     world = World(Source(HELLO))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(reply, DIRECT, world.desk)
-        await anyio.sleep(2.5)
+    async with begun(world.desk, 2.5) as tasks:
         tasks.cancel_scope.cancel()
     assert world.screen.cards[0].final == ("done", f"Hel\n\n{EN.interrupted}")
     assert world.source.closed == 1
@@ -259,9 +255,7 @@ class Hanging(Memory):
 @in_virtual_time
 async def test_a_store_that_hangs_costs_a_program_that_leaves_no_last_word() -> None:
     world = World(Source(HELLO), memory=Hanging())
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(reply, DIRECT, world.desk)
-        await anyio.sleep(4.2)
+    async with begun(world.desk, 4.2) as tasks:
         tasks.cancel_scope.cancel()
     assert world.screen.cards[0].final == ("done", f"Hel\n\n{EN.interrupted}")
 
@@ -270,9 +264,7 @@ async def test_a_store_that_hangs_costs_a_program_that_leaves_no_last_word() -> 
 async def test_a_cancelled_reply_does_not_hold_up_the_exit() -> None:
     world = World(Source(HELLO))
     world.screen.finish_seconds = 1000
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(reply, DIRECT, world.desk)
-        await anyio.sleep(2.5)
+    async with begun(world.desk, 2.5) as tasks:
         tasks.cancel_scope.cancel()
     assert anyio.current_time() < 10
 
@@ -281,9 +273,7 @@ async def test_a_cancelled_reply_does_not_hold_up_the_exit() -> None:
 async def test_a_reply_cancelled_while_its_card_is_being_finished_finishes_it() -> None:
     world = World(Source(HELLO))
     world.screen.finish_seconds = 2
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(reply, DIRECT, world.desk)
-        await anyio.sleep(5)
+    async with begun(world.desk, 5) as tasks:
         tasks.cancel_scope.cancel()
     assert world.screen.cards[0].final == ("done", "Hello")
 
