@@ -82,6 +82,18 @@ class Town:
         (card,) = self.platform.cards.values()
         return card
 
+    async def press(self, card: Card) -> None:
+        """Ann approves, by the button of the form that the card shows."""
+        await self.platform.click(card, PRESS, user=ANN)
+
+    async def hand_in(self) -> Card:
+        """Ann has a form shown and approves; returns its card once that has come to Dify."""
+        await self.send("form")
+        card = await self.card()
+        await self.press(card)
+        await self.until(lambda: self.handed_in)
+        return card
+
     async def shown_again(self, before: int) -> None:
         """Until the form's buttons were set anew, after so many calls."""
         path = UPDATE.partition(" ")[2]
@@ -135,7 +147,7 @@ async def test_a_form_that_waits_is_pressed_after_the_next_start(
         before = len(there.platform.calls)
         async with there.bot() as process:
             await there.shown_again(before)
-            await there.platform.click(card, PRESS, user=ANN)
+            await there.press(card)
             await there.settled()
             await leave(process)
         there.judge(approved(ANN))
@@ -170,9 +182,7 @@ async def test_a_form_is_typed_after_the_next_start(tmp_path: Path) -> None:
 async def test_a_bot_killed_right_after_the_form_was_handed_in_finds_what_followed(tmp_path: Path) -> None:
     async with town(tmp_path) as there:
         async with there.bot() as process:
-            await there.send("form")
-            await there.platform.click(await there.card(), PRESS, user=ANN)
-            await there.until(lambda: there.handed_in)
+            await there.hand_in()
             await kill(process)
         async with there.bot():
             await there.settled()
@@ -185,7 +195,7 @@ async def test_a_bot_killed_amid_what_follows_the_form_finds_the_rest(tmp_path: 
         async with there.bot() as process:
             await there.send("form")
             card = await there.card()
-            await there.platform.click(card, PRESS, user=ANN)
+            await there.press(card)
             await there.until(lambda: f"{ANN}.3" in card.content)
             await kill(process)
         async with there.bot():
@@ -203,17 +213,14 @@ async def test_a_form_on_its_way_at_the_end_of_a_bot_is_shown_again_where_dify_h
         there.dify.troubles.append(Trouble("POST /v1/form/", Hang(), times=math.inf))
         there.environment["CARDBOT_DRAIN_SECONDS"] = "0"
         async with there.bot() as process:
-            await there.send("form")
-            card = await there.card()
-            await there.platform.click(card, PRESS, user=ANN)
-            await there.until(lambda: there.handed_in)
+            card = await there.hand_in()
             await end(process)
         assert there.sight.spinning, "the form waits no more"
         there.dify.troubles.clear()
         tries = there.handed_in
         async with there.bot():
             await there.until(lambda: form_shown(card) and EN.form_kept in card.content)
-            await there.platform.click(card, PRESS, user=ANN)
+            await there.press(card)
             await there.settled()
         there.judge(approved(ANN))
         assert there.handed_in == tries + 1
@@ -224,9 +231,7 @@ async def test_a_form_on_its_way_at_a_kill_is_followed_where_dify_has_it(app: Ap
     async with town(tmp_path, app) as there:
         there.dify.troubles.append(Trouble("POST /v1/form/", Hang(), done=True))
         async with there.bot() as process:
-            await there.send("form")
-            await there.platform.click(await there.card(), PRESS, user=ANN)
-            await there.until(lambda: there.handed_in)
+            await there.hand_in()
             await kill(process)
         async with there.bot():
             await there.settled()
