@@ -94,10 +94,14 @@ class Town:
         await self.until(lambda: self.handed_in)
         return card
 
+    async def answered(self, api: str, *, after: int) -> None:
+        """Until a call of this API, after so many calls, had its answer."""
+        path = api.partition(" ")[2]
+        await self.until(lambda: any(call.path == path and call.status for call in self.platform.calls[after:]))
+
     async def shown_again(self, before: int) -> None:
         """Until the form's buttons were set anew, after so many calls."""
-        path = UPDATE.partition(" ")[2]
-        await self.until(lambda: any(call.path == path and call.status for call in self.platform.calls[before:]))
+        await self.answered(UPDATE, after=before)
 
     @property
     def sight(self) -> Sight:
@@ -301,13 +305,9 @@ async def test_the_answer_to_a_command_is_read_once(command: str, tmp_path: Path
             await there.platform.say(command, user=ANN)
             await there.until(lambda: there.platform.replies)
             await kill(process)
-        calls = len(there.platform.calls)
+        before = len(there.platform.calls)
         async with there.bot() as process:
-            await there.until(
-                lambda: any(
-                    call.path == "/robot/sendBySession" and call.status for call in there.platform.calls[calls:]
-                )
-            )
+            await there.answered(WEBHOOK, after=before)
             await leave(process)
         assert len(there.sight.replies) == 1
         assert there.sight.cards == ()
