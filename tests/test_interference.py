@@ -1,5 +1,7 @@
 """Stop, commands and buttons, through the whole bot: a simulated DingTalk, a scripted Dify, real sockets."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -23,6 +25,16 @@ async def growing(there: Desk) -> Card:
     """The card of the only message, once it shows text."""
     await there.platform.wait_for(lambda: [card for card in there.platform.cards.values() if card.content])
     return next(iter(there.platform.cards.values()))
+
+
+@asynccontextmanager
+async def two_processes(store: str) -> AsyncGenerator[Desk]:
+    """A desk with a second bot that shares the store, both connected; they leave when the block ends well."""
+    async with desk(CARDBOT_STORE=store) as there, anyio.create_task_group() as tasks:
+        tasks.start_soon(Bot(there.settings).run, there.leave)
+        await there.platform.wait_for(lambda: there.platform.connections == 2, timeout=START)
+        yield there
+        there.leave.set()
 
 
 async def test_the_stop_button_ends_the_answer_at_dify_and_in_the_chat() -> None:
@@ -144,9 +156,7 @@ async def test_a_press_that_comes_to_another_process_stops_the_answer_too(tmp_pa
 
 async def test_a_stop_that_is_typed_reaches_an_answer_of_another_process(shared_store: str) -> None:
     """As above, eight stops miss their process but for one time in 256."""
-    async with desk(CARDBOT_STORE=shared_store) as there, anyio.create_task_group() as tasks:
-        tasks.start_soon(Bot(there.settings).run, there.leave)
-        await there.platform.wait_for(lambda: there.platform.connections == 2, timeout=START)
+    async with two_processes(shared_store) as there:
         there.dify.default = ENDLESS
         people = [f"user{number:04}" for number in range(8)]
         for person in people:
@@ -159,13 +169,10 @@ async def test_a_stop_that_is_typed_reaches_an_answer_of_another_process(shared_
         await there.ended(len(people), within=START)
         assert all(card.content.endswith(EN.stopped) for card in there.platform.cards.values())
         assert there.platform.replies == [], "nobody needs to be told what the card shows"
-        there.leave.set()
 
 
 async def test_who_has_nothing_to_stop_is_told_so_by_either_of_two_processes(shared_store: str) -> None:
-    async with desk(CARDBOT_STORE=shared_store) as there, anyio.create_task_group() as tasks:
-        tasks.start_soon(Bot(there.settings).run, there.leave)
-        await there.platform.wait_for(lambda: there.platform.connections == 2, timeout=START)
+    async with two_processes(shared_store) as there:
         there.dify.default = ENDLESS
         await there.platform.say("tell me")
         await there.platform.wait_for(lambda: there.platform.cards, timeout=START)
@@ -175,7 +182,6 @@ async def test_who_has_nothing_to_stop_is_told_so_by_either_of_two_processes(sha
         await there.platform.wait_for(lambda: len(there.platform.replies) == len(people), timeout=START)
         assert {reply.text for reply in there.platform.replies} == {EN.nothing_to_stop}
         assert there.spinning, "somebody else's answer goes on"
-        there.leave.set()
 
 
 async def test_whoever_writes_too_fast_may_stop_all_the_same() -> None:
