@@ -43,10 +43,15 @@ def asks() -> dict[str, object]:
     return {"app": "advanced-chat", "version": "1.14.1"}
 
 
+def flow(app: str) -> dict[str, object]:
+    """An app of either kind; a workflow takes the question as one of its inputs."""
+    inputs = [{"paragraph": {"variable": "query", "required": True}}] if app == "workflow" else []
+    return {"app": app, "inputs": inputs}
+
+
 @pytest.mark.parametrize("app", FLOWS)
 async def test_a_press_goes_on_in_the_same_card(app: str) -> None:
-    inputs = [{"paragraph": {"variable": "query", "required": True}}] if app == "workflow" else []
-    async with desk(dify={"app": app, "inputs": inputs}) as there:
+    async with desk(dify=flow(app)) as there:
         there.dify.default = purchase()
         await there.platform.say("buy a boat")
         card = await waiting(there)
@@ -204,8 +209,7 @@ async def test_stop_ends_a_run_that_waits() -> None:
 
 @pytest.mark.parametrize("app", FLOWS)
 async def test_a_form_that_dify_could_not_take_is_shown_again_and_taken_then(app: str) -> None:
-    inputs = [{"paragraph": {"variable": "query", "required": True}}] if app == "workflow" else []
-    async with desk(dify={"app": app, "inputs": inputs}) as there:
+    async with desk(dify=flow(app)) as there:
         there.dify.default = purchase(NOTE)
         there.dify.troubles.append(Trouble(r"POST /v1/form/human_input/", Html(502), times=math.inf))
         await there.platform.say("buy a boat")
@@ -259,8 +263,7 @@ async def test_a_form_that_was_handed_in_by_mail_goes_on_in_the_card() -> None:
 
 @pytest.mark.parametrize("app", FLOWS)
 async def test_what_dify_does_when_the_time_is_over_is_typed_into_the_card(app: str) -> None:
-    inputs = [{"paragraph": {"variable": "query", "required": True}}] if app == "workflow" else []
-    async with desk(dify={"app": app, "inputs": inputs}) as there:
+    async with desk(dify=flow(app)) as there:
         pause = Pause(content="Buy it?", expires_in=1.0, late=Script(" Nobody came."))
         there.dify.default = Script("Draft.", pause=pause)
         await there.platform.say("buy a boat")
